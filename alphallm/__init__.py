@@ -1,0 +1,1 @@
+"""AlphaZero-style reasoning with language models, native to JAX and TPUs."""

@@ -1,0 +1,110 @@
+"""What a task is: where problems come from and what answers a step."""
+
+import abc
+from typing import Any, Literal
+
+import chex
+import jax
+import numpy as np
+
+from alphallm import tokenizer as tokenizer_lib
+from alphallm import types
+
+Split = Literal["train", "test"]
+
+
+class Task(abc.ABC):
+  """A small environment over token steps.
+
+  A state is rendered as text that ends in a newline; a step is text that ends
+  in the delimiter, a newline. `init` and `step` are pure `jnp`, for one problem;
+  the search runs them under `vmap` and `jit`. A task is a static value: it is
+  closed over, never traced.
+
+  Attributes:
+    name: the name of the task, also of its dataset.
+    tokenizer: text to ids and back.
+    context: `"append"`: the policy reads the prompt, then every step and
+      observation in turn; `"reset"`: it reads the last observation alone,
+      which must then tell the whole state.
+    max_prompt_tokens: length of the longest prompt.
+    max_observation_tokens: O, length of the longest observation, the prompt
+      included (`init` answers with it).
+    max_step_tokens: T, length of the longest step, its delimiter included.
+    max_steps: D, after how many steps an episode ends unsolved.
+  """
+
+  name: str
+  tokenizer: tokenizer_lib.Tokenizer
+  context: Literal["append", "reset"]
+  max_prompt_tokens: int
+  max_observation_tokens: int
+  max_step_tokens: int
+  max_steps: int
+
+  @property
+  def vocab_size(self) -> int:
+    return self.tokenizer.vocab_size
+
+  @property
+  def delimiter_id(self) -> int:
+    """The token that ends a step (besides the end-of-sequence token)."""
+    return self.tokenizer.id("\n")
+
+  @abc.abstractmethod
+  def sample_numpy(
+    self, rng: np.random.Generator, num_problems: int, split: Split
+  ) -> Any:
+    """Draw problems of a split: a pytree of arrays `[num_problems, ...]`.
+
+    The splits are disjoint by a hash of the problem that ignores its symmetries.
+    """
+
+  def sample(
+    self, rng_key: chex.PRNGKey, num_problems: int, split: Split = "train"
+  ) -> Any:
+    """As `sample_numpy`, from a JAX key (consumed)."""
+    seed = np.asarray(jax.random.key_data(rng_key)).ravel()
+    return self.sample_numpy(np.random.default_rng(seed), num_problems, split)
+
+  @abc.abstractmethod
+  def init(self, problem: Any) -> types.State:
+    """Return the initial state of one problem; its observation is the prompt."""
+
+  @abc.abstractmethod
+  def step(
+    self, state: types.State, tokens: chex.Array, length: chex.Array
+  ) -> types.State:
+    """Return the state after a step of one problem.
+
+    Args:
+      state: where the step is taken. Of a terminated state, the same state
+        without reward is returned.
+      tokens: `[T]` int32, the step, its delimiter included.
+      length: `[]` int32, number of tokens of the step.
+    """
+
+  @abc.abstractmethod
+  def random_step(
+    self, rng_key: chex.PRNGKey, state: types.State
+  ) -> tuple[chex.Array, chex.Array]:
+    """Return a uniformly random legal step, `(tokens [T], length [])`.
+
+    Where no step is legal, the length is 0.
+    """
+
+  @abc.abstractmethod
+  def read_problems(self, path) -> Any:
+    """Read problems from a file or folder, as a pytree `[num_problems, ...]`.
+
+    Raises:
+      ValueError: one line that names what is wrong with which file.
+    """
+
+  @abc.abstractmethod
+  def describe(self, problem: Any) -> str:
+    """Return one problem in words, for a person."""
+
+  @abc.abstractmethod
+  def text_corpus(self) -> list[str]:
+    """Return the lines on which the tokenizer is trained."""
