@@ -1,0 +1,464 @@
+"""Training checkpoints: written beside the training, restored whole or not."""
+
+import math
+import pathlib
+import sys
+import typing
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from orbax.checkpoint import v1 as ocp
+
+from alphallm import seal
+
+Step = int | Literal["best"] | None
+
+
+class CheckpointError(Exception):
+  """A checkpoint that cannot be written or read; one line says what to do."""
+
+
+class Restored(typing.NamedTuple):
+  """What a checkpoint held.
+
+  Attributes:
+    step: the step at which it was saved.
+    state: the pytree, on the shardings that were asked for.
+    metadata: the JSON dictionary saved with it.
+  """
+
+  step: int
+  state: Any
+  metadata: dict[str, Any]
+
+
+class Checkpointer:
+  """A directory of checkpoints: the last few, and the best by a metric.
+
+  A save copies the state and is written in the background, so the state may be
+  donated right after it. A checkpoint appears under its final name once it is
+  whole; what a killed process left half-written is ignored, and removed by the
+  next process that writes. A checkpoint is sealed with the checksums of its
+  files at the next call of `save`, `wait` or `close`.
+
+  The state is any pytree of JAX arrays (typed PRNG keys too), NumPy arrays and
+  numbers. Leaves are known by their path in the tree, not by the classes of its
+  nodes, so a subtree can be restored alone.
+  """
+
+  def __init__(
+    self,
+    directory,
+    *,
+    keep: int = 2,
+    best: str | None = None,
+    read_only: bool = False,
+  ):
+    """Open a directory of checkpoints.
+
+    Args:
+      directory: where the checkpoints are; made if it is missing, unless
+        `read_only`.
+      keep: how many of the last checkpoints are kept.
+      best: name of the metric whose highest value marks one more checkpoint to
+        keep.
+      read_only: change nothing; for programs that read what another trains.
+
+    Raises:
+      CheckpointError: if `read_only` and the directory is missing, or if it
+        cannot be made.
+    """
+    self._directory = pathlib.Path(directory).absolute()
+    self._best = best
+    self._read_only = read_only
+    self._unsealed: int | None = None
+    if read_only and not self._directory.is_dir():
+      raise CheckpointError(
+        f"no checkpoints: {self._directory} does not exist; train first, or"
+        " give the workdir of a finished run"
+      )
+    policies = ocp.training.preservation_policies
+    preserve = [policies.LatestN(keep)]
+    if best is not None:
+      preserve.append(
+        policies.BestN(
+          get_metric_fn=lambda metrics: metrics.get(best, -math.inf),
+          n=1,
+          keep_checkpoints_without_metrics=False,
+        )
+      )
+    try:
+      self._checkpointer = ocp.training.Checkpointer(
+        self._directory,
+        preservation_policy=policies.AnyPreservationPolicy(preserve),
+        cleanup_tmp_directories=not read_only,
+      )
+    except OSError as error:
+      raise CheckpointError(
+        f"cannot open {self._directory} for checkpoints: {_reason(error)};"
+        " give another --workdir"
+      ) from error
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self.close()
+
+  def latest_step(self) -> int | None:
+    """Return the step of the last checkpoint, None if there is none."""
+    latest = self._checkpointer.latest
+    return None if latest is None else latest.step
+
+  def best_step(self) -> int | None:
+    """Return the step with the best metric, the last where none has one."""
+    scored = [
+      (checkpoint.metrics[self._best], checkpoint.step)
+      for checkpoint in self._checkpointer.checkpoints
+      if checkpoint.metrics and self._best in checkpoint.metrics
+    ]
+    return max(scored)[1] if scored else self.latest_step()
+
+  def steps(self) -> list[int]:
+    """Return the steps of all checkpoints, ascending."""
+    return [c.step for c in self._checkpointer.checkpoints]
+
+  def save(
+    self,
+    step: int,
+    state: Any,
+    metadata: dict[str, Any] | None = None,
+    metrics: dict[str, float] | None = None,
+  ) -> None:
+    """Start writing a checkpoint; returns once the state is copied.
+
+    Waits for the checkpoint before it. A checkpoint of the same step is
+    replaced.
+
+    Args:
+      step: the number of the checkpoint, at least that of the last one.
+      state: the pytree to save.
+      metadata: a small dictionary for JSON: config, names, counters.
+      metrics: figures of this checkpoint; a metric that is not finite never
+        marks the best.
+
+    Raises:
+      CheckpointError: if this checkpoint or the one before it could not be
+        written. The checkpoints before stay as they were.
+    """
+    if self._read_only:
+      raise ValueError("these checkpoints were opened to be read only")
+    self.wait()
+    latest = self.latest_step()
+    if latest is not None and step < latest:
+      raise CheckpointError(
+        f"{self._directory} holds a checkpoint of step {latest}, after step"
+        f" {step}: train into another --workdir, or delete the later one"
+      )
+    arrays = _flatten(state)
+    leaves = {name: _describe(leaf) for name, leaf in arrays.items()}
+    metrics = {
+      name: float(value)
+      for name, value in (metrics or {}).items()
+      if math.isfinite(value)
+    }
+    try:
+      self._checkpointer.save_async(
+        step,
+        # Orbax saves neither typed keys nor arrays without elements, and reads
+        # NumPy arrays while the caller may write to them.
+        {n: _plain(a) for n, a in arrays.items() if math.prod(leaves[n][0])},
+        force=True,
+        overwrite=step == latest,
+        metrics=metrics or None,
+        custom_metadata={"metadata": metadata or {}, "leaves": leaves},
+      )
+    except Exception as error:
+      raise self._failed_save(step, error) from error
+    self._unsealed = step
+
+  def wait(self) -> None:
+    """Wait until the last save is on disk.
+
+    Raises:
+      CheckpointError: if it could not be written.
+    """
+    step, self._unsealed = self._unsealed, None
+    try:
+      self._checkpointer.wait()
+      if step is not None and jax.process_index() == 0:
+        seal.write(self._directory / str(step))
+    except Exception as error:
+      raise self._failed_save(step, error) from error
+
+  def close(self) -> None:
+    """Wait for the last save and let go of the directory."""
+    try:
+      self.wait()
+    finally:
+      self._checkpointer.close()
+
+  def metadata(self, step: Step = None) -> dict[str, Any]:
+    """Return the dictionary saved with a checkpoint; see `restore`."""
+    step = self._resolve(step)
+    self._check_seal(step, quick=True)
+    return self._read_metadata(step)["metadata"]
+
+  def restore(
+    self, abstract_state: Any, step: Step = None, *, partial: bool = False
+  ) -> Restored:
+    """Restore a checkpoint.
+
+    Args:
+      abstract_state: the pytree to fill: `jax.ShapeDtypeStruct` with the
+        sharding wanted (without one: the first device), or arrays, of which
+        shape, dtype and sharding count; a NumPy array is restored as such.
+      step: which checkpoint: a step, `"best"`, or None for the last.
+      partial: whether the checkpoint may hold leaves that `abstract_state` has
+        not; they are not read.
+
+    Raises:
+      CheckpointError: if there is no such checkpoint, if it is damaged, or if
+        it does not fit `abstract_state`.
+    """
+    step = self._resolve(step)
+    self._check_seal(step)
+    saved = self._read_metadata(step)
+    wanted = _flatten(abstract_state)
+    self._check_fit(step, saved["leaves"], wanted, partial)
+    placeholders = {
+      name: ocp.PLACEHOLDER
+      for name, (shape, *_) in saved["leaves"].items()
+      if math.prod(shape)
+    }
+    abstract = {n: _abstract(w) for n, w in wanted.items() if n in placeholders}
+    try:
+      arrays = self._checkpointer.load(step, placeholders | abstract)
+    except Exception as error:
+      raise self._damaged(step, _reason(error)) from error
+    leaves = [
+      _typed(arrays.get(name, None), want) for name, want in wanted.items()
+    ]
+    state = jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
+    return Restored(step=step, state=state, metadata=saved["metadata"])
+
+  def restore_newest_whole(
+    self, abstract_state: Any, *, partial: bool = False
+  ) -> Restored:
+    """Restore the last checkpoint that is whole, and tell of damaged ones.
+
+    A damaged checkpoint costs a line on standard error and, unless these
+    checkpoints are read only, is set aside under the name `STEP.damaged`.
+
+    Raises:
+      CheckpointError: if none is whole, or one does not fit.
+    """
+    reason = None
+    for step in reversed(self.steps()):
+      try:
+        restored = self.restore(abstract_state, step, partial=partial)
+      except DamagedCheckpointError as error:
+        reason = reason or error
+        print(
+          f"the checkpoint of step {step} is damaged ({error.reason}): trying"
+          " the one before it",
+          file=sys.stderr,
+          flush=True,
+        )
+        continue
+      self._set_aside([s for s in self.steps() if s > step])
+      return restored
+    if reason is None:
+      self._resolve(None)
+    raise reason
+
+  def _resolve(self, step: Step) -> int:
+    steps = self.steps()
+    if not steps:
+      raise CheckpointError(
+        f"no checkpoint in {self._directory}: train first, or give the workdir"
+        " of a finished run"
+      )
+    if step is None:
+      return steps[-1]
+    if step == "best":
+      return self.best_step()
+    if step not in steps:
+      raise CheckpointError(
+        f"no checkpoint of step {step} in {self._directory}; there are steps"
+        f" {', '.join(map(str, steps))}"
+      )
+    return step
+
+  def _check_seal(self, step: int, *, quick: bool = False) -> None:
+    # Before Orbax reads: it tells of damage in pages of logs.
+    reason = seal.broken(self._directory / str(step), quick=quick)
+    if reason:
+      raise self._damaged(step, reason)
+
+  def _read_metadata(self, step: int) -> dict[str, Any]:
+    try:
+      saved = self._checkpointer.checkpointables_metadata(step).custom_metadata
+    except Exception as error:
+      raise self._damaged(step, _reason(error)) from error
+    if not saved or "leaves" not in saved:
+      raise self._damaged(step, "its metadata is missing or unreadable")
+    return saved
+
+  def _check_fit(self, step, saved, wanted, partial):
+    """Raise unless the saved leaves are the wanted ones."""
+    problems = [
+      f"{name} is {_words(saved[name])} in it, {_words(_describe(want))} here"
+      for name, want in wanted.items()
+      if name in saved and list(saved[name]) != _describe(want)
+    ]
+    problems += [f"{name} is not in it" for name in wanted if name not in saved]
+    if not partial:
+      problems += [
+        f"{name} is in it but not in the state to fill"
+        for name in saved
+        if name not in wanted
+      ]
+    if problems:
+      more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+      raise CheckpointError(
+        f"the checkpoint of step {step} in {self._directory} was made by"
+        f" another config: {problems[0]}{more}; use the config of that run, or"
+        " another --workdir"
+      )
+
+  def _set_aside(self, steps):
+    if self._read_only or not steps:
+      return
+    if jax.process_index() == 0:
+      for step in steps:
+        path = self._directory / str(step)
+        path.rename(_unused(path.with_name(f"{step}.damaged")))
+    if jax.process_count() > 1:
+      multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+    self._checkpointer.reload()
+
+  def _damaged(self, step, reason):
+    others = [s for s in self.steps() if s != step]
+    return DamagedCheckpointError(
+      f"the checkpoint of step {step} in {self._directory} is damaged:"
+      f" {reason}; "
+      + (
+        f"step {others[-1]} is there too: restore that one, or delete"
+        f" {self._directory / str(step)}"
+        if others
+        else "it is the only one: train again in another --workdir"
+      ),
+      reason=reason,
+    )
+
+  def _failed_save(self, step, error):
+    self._checkpointer.reload()
+    latest = self.latest_step()
+    kept = (
+      "there is no checkpoint before it"
+      if latest is None
+      else f"that of step {latest} is kept"
+    )
+    return CheckpointError(
+      f"the checkpoint of step {step} could not be written to"
+      f" {self._directory}: {_reason(error)}; {kept}; free space there or give"
+      " another --workdir, and start again"
+    )
+
+
+class DamagedCheckpointError(CheckpointError):
+  """A checkpoint with missing or changed files; `reason` says which."""
+
+  def __init__(self, message, *, reason):
+    super().__init__(message)
+    self.reason = reason
+
+
+def _flatten(tree):
+  """Return the leaves of a pytree by their paths, in the order of the tree."""
+  leaves = {}
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    name = jax.tree_util.keystr(path, simple=True, separator=".") or "state"
+    if name in leaves:
+      raise ValueError(f"two leaves of the state have the path {name}")
+    leaves[name] = leaf
+  return leaves
+
+
+def _is_key(leaf):
+  dtype = getattr(leaf, "dtype", None)
+  return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _describe(leaf):
+  """Return `[shape, dtype]` of a leaf, as JSON."""
+  if not hasattr(leaf, "dtype"):
+    leaf = np.asarray(leaf)
+  return [list(leaf.shape), str(leaf.dtype)]
+
+
+def _words(description):
+  shape, dtype = description
+  return f"{dtype}[{','.join(map(str, shape))}]"
+
+
+def _plain(leaf):
+  if _is_key(leaf):
+    return jax.random.key_data(leaf)
+  return leaf if isinstance(leaf, jax.Array) else np.array(leaf)
+
+
+def _abstract(leaf):
+  """Return what Orbax shall read for a leaf."""
+  if not isinstance(leaf, jax.Array | jax.ShapeDtypeStruct):
+    return np.asarray(leaf)
+  shape, dtype = leaf.shape, leaf.dtype
+  if _is_key(leaf):
+    data = jax.eval_shape(jax.random.key_data, leaf)
+    shape, dtype = data.shape, data.dtype
+  return jax.ShapeDtypeStruct(shape, dtype, sharding=_sharding(leaf))
+
+
+def _sharding(leaf):
+  if leaf.sharding is not None:
+    return leaf.sharding
+  return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+
+def _typed(array, wanted):
+  """Return the restored array as the kind of leaf that was asked for."""
+  if not isinstance(wanted, jax.Array | jax.ShapeDtypeStruct):
+    return np.zeros_like(wanted) if array is None else array
+  if array is None:  # no elements, so nothing was saved
+    empty = jax.numpy.empty(wanted.shape, wanted.dtype)
+    return jax.device_put(empty, _sharding(wanted))
+  if _is_key(wanted):
+    return jax.random.wrap_key_data(array, impl=_key_impl(wanted))
+  return array
+
+
+def _key_impl(key):
+  """Return the implementation of a typed key, which may be abstract."""
+  impls = []
+  jax.eval_shape(lambda k: impls.append(jax.random.key_impl(k)), key)
+  return impls[0]
+
+
+def _unused(path):
+  """Return the path, with a number behind it if the path is taken."""
+  number, free = 1, path
+  while free.exists():
+    number += 1
+    free = path.with_name(f"{path.name}{number}")
+  return free
+
+
+def _reason(error):
+  """Return the root cause of an error in one line."""
+  while error.__cause__ or error.__context__:
+    error = error.__cause__ or error.__context__
+  text = str(error).strip().split("\n")[0].split(" [tensorstore_spec")[0]
+  return text[:300] or type(error).__name__
