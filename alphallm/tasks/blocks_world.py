@@ -19,10 +19,7 @@ import numpy as np
 
 from alphallm import tokenizer as tokenizer_lib
 from alphallm import types
-from alphallm.tasks import base
-from alphallm.tasks import hashing
-from alphallm.tasks import packing
-from alphallm.tasks import pddl
+from alphallm.tasks import base, hashing, packing, pddl
 
 LETTERS = "abcdefghijklmno"
 MAX_BLOCKS = len(LETTERS)
@@ -408,7 +405,7 @@ def optimal_length(on, goal) -> int:
   distance, queue = {start: 0}, collections.deque([start])
   while queue:
     state = queue.popleft()
-    if all(to in (ANY, at) for at, to in zip(state, goal)):
+    if all(to in (ANY, at) for at, to in zip(state, goal, strict=True)):
       return distance[state]
     clear = [i for i, at in enumerate(state) if at != ABSENT and i not in state]
     for i in clear:
