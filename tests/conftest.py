@@ -1,0 +1,18 @@
+"""Settings of all tests."""
+
+import getpass
+import os
+import pathlib
+import tempfile
+
+# The tests make devices of the host's cores; JAX_PLATFORMS=cuda overrides.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402
+
+from alphallm import compilation  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+compilation.enable_compilation_cache(
+  pathlib.Path(tempfile.gettempdir()) / f"alphallm-tests-{getpass.getuser()}"
+)

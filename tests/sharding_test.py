@@ -1,0 +1,127 @@
+"""Tests of sharding, on eight devices made of the host's cores."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from alphallm import compilation, sharding
+
+PROGRAM = """
+import jax, jax.numpy as jnp, numpy as np
+from alphallm import sharding
+
+mesh = sharding.make_mesh()
+assert mesh.shape == {"data": 8}
+assert set(mesh.axis_types) == {jax.sharding.AxisType.Auto}
+assert sharding.make_mesh({"data": -1, "model": 2}).shape == {
+  "data": 4, "model": 2}
+assert sharding.make_mesh(devices=jax.devices()[:2]).shape == {"data": 2}
+for axes in {"data": 3}, {"data": -1, "model": -1}, {"data": -1, "model": 3}:
+  try:
+    sharding.make_mesh(axes)
+  except ValueError as error:
+    assert "does not fit 8 device(s)" in str(error)
+  else:
+    raise AssertionError(axes)
+
+# A split batch gives what the whole batch gives, without a collective.
+def f(params, keys, x):
+  def loop(i, y):
+    return jnp.tanh(y @ params) + jax.vmap(jax.random.normal)(keys)[:, None]
+  return {"y": jax.lax.fori_loop(0, 3, loop, x), "keys": keys}
+
+params = jnp.eye(4) * 0.5
+keys = jax.vmap(jax.random.fold_in, (None, 0))(
+  jax.random.key(0), jnp.arange(16))
+x = jnp.arange(64.0).reshape(16, 4)
+play = sharding.shard_self_play(f, mesh, donate_argnums=2)
+split = jax.device_put((keys, x), sharding.batch(mesh))
+lowered = play.lower(params, *split).compile().as_text()
+for word in "all-gather", "all-reduce", "all-to-all", "collective-permute":
+  assert word not in lowered, word
+result = play(params, *split)
+assert split[1].is_deleted()
+expected = jax.jit(f)(params, keys, x)
+np.testing.assert_allclose(result["y"], expected["y"], rtol=1e-6)
+assert (result["keys"] == keys).all()
+assert result["y"].sharding.is_equivalent_to(sharding.batch(mesh), 2)
+
+# State is born sharded.
+init = lambda: {"kernel": jnp.ones((48, 1024)), "square": jnp.ones((512, 512)),
+                "bias": jnp.ones(1024), "odd": jnp.ones((333, 333)),
+                "step": jnp.int32(0)}
+shardings = sharding.fsdp(jax.eval_shape(init), mesh, min_size=2000)
+state = jax.jit(init, out_shardings=shardings)()
+shapes = {n: a.addressable_shards[0].data.shape for n, a in state.items()}
+assert shapes == {"kernel": (48, 128), "square": (512, 64), "bias": (1024,),
+                  "odd": (333, 333), "step": ()}, shapes
+assert sharding.replicated(mesh).is_fully_replicated
+print("done")
+"""
+
+
+def test_on_eight_devices():
+  flags = "--xla_force_host_platform_device_count=8"
+  result = subprocess.run(
+    [sys.executable, "-c", PROGRAM],
+    env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+    cwd=pathlib.Path(__file__).parents[1],
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert result.stdout == "done\n", result.stderr
+
+
+def test_one_device_needs_no_split():
+  mesh = sharding.make_mesh(devices=jax.devices()[:1])
+  big = jax.ShapeDtypeStruct((1024, 1024), "float32")
+  assert sharding.fsdp(big, mesh).is_fully_replicated
+
+
+CACHED = """
+import jax, jax.numpy as jnp
+from alphallm import compilation
+print(compilation.enable_compilation_cache())
+print(jax.jit(lambda x: jnp.sort(jnp.sin(x @ x)))(jnp.eye(8)).sum())
+"""
+
+
+def run_cached(environment):
+  inherited = dict(os.environ)
+  inherited.pop("JAX_COMPILATION_CACHE_DIR", None)
+  result = subprocess.run(
+    [sys.executable, "-c", CACHED],
+    env=inherited
+    | {"JAX_PLATFORMS": "cpu"}
+    | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    | environment,
+    cwd=pathlib.Path(__file__).parents[1],
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert result.stderr == ""
+  return result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+  "variable, folder",
+  [("XDG_CACHE_HOME", "alphallm/jax"), ("JAX_COMPILATION_CACHE_DIR", "")],
+)
+def test_compiled_programs_are_kept_quietly(tmp_path, variable, folder):
+  first = run_cached({variable: str(tmp_path)})
+  assert first[0] == str(tmp_path / folder)
+  kept = sorted(p.name for p in (tmp_path / folder).glob("*-cache"))
+  assert kept
+  assert run_cached({variable: str(tmp_path)}) == first
+  assert sorted(p.name for p in (tmp_path / folder).glob("*-cache")) == kept
+
+
+def test_no_cache_where_it_cannot_be_written(tmp_path):
+  (tmp_path / "file").write_text("")
+  assert compilation.enable_compilation_cache(tmp_path / "file/x") is None
