@@ -291,22 +291,25 @@ def class_hash(on: chex.Array, goal: chex.Array) -> chex.Array:
     xp.array([3, 2, 1], np.uint32), (*on.shape[:-1], n, 3)
   )
 
-  def refine(_, colors):
+  present = (on != ABSENT).astype(np.uint32)
+  rounds = present.sum(-1)[..., None, None]
+
+  def refine(i, colors):
     known = xp.concatenate([colors, constants], axis=-1)
-    return hashing.mix(
+    refined = hashing.mix(
       colors, *(xp.take_along_axis(known, to, axis=-1) for to in neighbors)
     )
+    return xp.where(i < rounds, refined, colors)
 
   # Row r of the colors is the coloring whose root is block r.
   colors = xp.eye(n, dtype=np.uint32) + np.uint32(4)
   colors = xp.broadcast_to(colors, (*on.shape[:-1], n, n))
-  # As many rounds as there can be blocks, whatever n is: equal hashes.
+  # As many rounds as the problem has blocks, and not rows: equal hashes.
   if xp is jnp:
-    colors = jax.lax.fori_loop(0, MAX_BLOCKS, refine, colors)
+    colors = jax.lax.fori_loop(0, n, refine, colors)
   else:
-    for i in range(MAX_BLOCKS):
+    for i in range(n):
       colors = refine(i, colors)
-  present = (on != ABSENT).astype(np.uint32)
   rooted = (colors * present[..., None, :]).sum(-1, dtype=np.uint32)
   return hashing.mix((hashing.mix(rooted) * present).sum(-1, dtype=np.uint32))
 
