@@ -1,5 +1,6 @@
 """Training checkpoints: written beside the training, restored whole or not."""
 
+import json
 import math
 import pathlib
 import sys
@@ -147,6 +148,7 @@ class Checkpointer:
     Raises:
       CheckpointError: if this checkpoint or the one before it could not be
         written. The checkpoints before stay as they were.
+      TypeError: if `metadata` is not for JSON.
     """
     if self._read_only:
       raise ValueError("these checkpoints were opened to be read only")
@@ -164,17 +166,20 @@ class Checkpointer:
       for name, value in (metrics or {}).items()
       if math.isfinite(value)
     }
+    json.dumps(metadata)  # raises here, not in the middle of a save
+    # Orbax saves neither typed keys nor arrays without elements, and reads
+    # NumPy arrays while the caller may write to them.
+    plain = {n: _plain(a) for n, a in arrays.items() if math.prod(leaves[n][0])}
     try:
-      self._checkpointer.save_async(
-        step,
-        # Orbax saves neither typed keys nor arrays without elements, and reads
-        # NumPy arrays while the caller may write to them.
-        {n: _plain(a) for n, a in arrays.items() if math.prod(leaves[n][0])},
-        force=True,
-        overwrite=step == latest,
-        metrics=metrics or None,
-        custom_metadata={"metadata": metadata or {}, "leaves": leaves},
-      )
+      with jax.transfer_guard("allow"):
+        self._checkpointer.save_async(
+          step,
+          plain,
+          force=True,
+          overwrite=step == latest,
+          metrics=metrics or None,
+          custom_metadata={"metadata": metadata or {}, "leaves": leaves},
+        )
     except Exception as error:
       raise self._failed_save(step, error) from error
     self._unsealed = step
@@ -235,7 +240,8 @@ class Checkpointer:
     }
     abstract = {n: _abstract(w) for n, w in wanted.items() if n in placeholders}
     try:
-      arrays = self._checkpointer.load(step, placeholders | abstract)
+      with jax.transfer_guard("allow"):
+        arrays = self._checkpointer.load(step, placeholders | abstract)
     except Exception as error:
       raise self._damaged(step, _reason(error)) from error
     leaves = [
@@ -433,8 +439,9 @@ def _typed(array, wanted):
   if not isinstance(wanted, jax.Array | jax.ShapeDtypeStruct):
     return np.zeros_like(wanted) if array is None else array
   if array is None:  # no elements, so nothing was saved
-    empty = jax.numpy.empty(wanted.shape, wanted.dtype)
-    return jax.device_put(empty, _sharding(wanted))
+    abstract = _abstract(wanted)
+    empty = np.empty(abstract.shape, abstract.dtype)
+    array = jax.device_put(empty, abstract.sharding)
   if _is_key(wanted):
     return jax.random.wrap_key_data(array, impl=_key_impl(wanted))
   return array

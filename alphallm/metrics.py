@@ -76,7 +76,10 @@ class MetricWriter:
     self._last_step = step
     if self._file is None:
       return
-    values = {name: np.asarray(v).item() for name, v in scalars.items()}
+    values = {
+      name: np.asarray(value).item()
+      for name, value in jax.device_get(dict(scalars)).items()
+    }
     self._file.write(_dump({"step": step, **values}) + "\n")
     self._file.flush()
     for name, value in values.items():

@@ -73,6 +73,18 @@ def test_round_trip_is_bit_equal(tmp_path):
   )
 
 
+def test_works_while_transfers_are_disallowed(tmp_path):
+  state = make_state()
+  with (
+    jax.transfer_guard("disallow"),
+    checkpoint.Checkpointer(tmp_path) as checkpointer,
+  ):
+    checkpointer.save(0, state)
+    checkpointer.wait()
+    restored = checkpointer.restore(abstract(state))
+  assert bits(restored.state) == bits(state)
+
+
 def test_a_donated_or_overwritten_state_is_saved_as_it_was(tmp_path):
   state = {"x": jnp.arange(1 << 20, dtype=jnp.float32), "n": np.ones(4)}
   expected = bits(state)

@@ -34,7 +34,9 @@ def read_events(workdir):
 
 def test_writes_events_and_lines(tmp_path):
   with metrics.MetricWriter(tmp_path) as writer:
-    writer.write(0, {"loss": 1.5, "greedy": jnp.float32(0.25)})
+    scalars = {"loss": 1.5, "greedy": jnp.float32(0.25)}
+    with jax.transfer_guard("disallow"):
+      writer.write(0, scalars)
     writer.write(3, {"loss": np.float32(0.5), "bad": float("nan")})
     with pytest.raises(ValueError, match="step 3 comes after step 3"):
       writer.write(3, {"loss": 0.0})
