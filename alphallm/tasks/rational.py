@@ -61,7 +61,7 @@ def parse_step(
   """Read the operands and the operator of a step: a guess, not a proof.
 
   Of text that is no step the reading means nothing. What proves it is that the
-  step rendered from it (`render_step`) is the same text.
+  step rendered from it is the same text.
 
   Args:
     symbols: the ids of the characters.
