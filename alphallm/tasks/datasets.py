@@ -32,8 +32,10 @@ def write(
     The folder of the dataset.
 
   Raises:
-    ValueError: if the dataset is already there.
+    ValueError: if the dataset is already there, or a split would be empty.
   """
+  if min(num_train, num_test) < 1:
+    raise ValueError(f"a split of {min(num_train, num_test)} problems is none")
   path = pathlib.Path(data_dir) / task.name / _VERSION
   if path.exists():
     raise ValueError(f"{path} is already there: remove it to write it anew")

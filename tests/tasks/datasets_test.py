@@ -44,6 +44,8 @@ def test_format_is_array_record(data_dir):
 def test_mistakes_are_named(data_dir):
   with pytest.raises(ValueError, match="is already there"):
     datasets.write(TASK, data_dir, num_train=1, num_test=1, seed=0)
+  with pytest.raises(ValueError, match="a split of 0 problems"):
+    datasets.write(TASK, data_dir / "new", num_train=1, num_test=0, seed=0)
   with pytest.raises(ValueError, match="no dataset game24 in"):
     datasets.read("game24", data_dir, "train")
   with pytest.raises(ValueError, match="no split 'validation'") as error:
