@@ -16,6 +16,8 @@ Dimension letters, used in every docstring of the project:
 from typing import Any
 
 import chex
+import jax
+import jax.numpy as jnp
 
 
 @chex.dataclass(frozen=True)
@@ -48,3 +50,95 @@ class State:
   fingerprint: chex.Array
   held_out: chex.Array
   inner: Any
+
+
+@chex.dataclass(frozen=True)
+class Context:
+  """What the policy reads at a state.
+
+  Attributes:
+    tokens: `[B, C]` int32, padded.
+    lengths: `[B]` int32.
+  """
+
+  tokens: chex.Array
+  lengths: chex.Array
+
+
+@chex.dataclass(frozen=True)
+class Cost:
+  """What a search spent, each `[B]` int32.
+
+  Attributes:
+    decoded: tokens passed through the network one by one, to sample steps.
+    prefilled: tokens passed through it as a whole span.
+    model_calls: passes of the network in which the problem took part.
+    nodes: states that were evaluated.
+  """
+
+  decoded: chex.Array
+  prefilled: chex.Array
+  model_calls: chex.Array
+  nodes: chex.Array
+
+  def __add__(self, other: "Cost") -> "Cost":
+    return jax.tree.map(lambda a, b: a + b, self, other)
+
+  @classmethod
+  def zeros(cls, batch: int) -> "Cost":
+    zero = jnp.zeros((batch,), jnp.int32)
+    return cls(decoded=zero, prefilled=zero, model_calls=zero, nodes=zero)
+
+
+@chex.dataclass(frozen=True)
+class Line:
+  """Steps to play from a state, with what the search thought of each.
+
+  Attributes:
+    tokens: `[B, M, K, T]` int32, the candidates at each of M states in a row.
+    lengths: `[B, M, K]` int32.
+    actions: `[B, M]` int32, the candidate to play.
+    weights: `[B, M, K]` float32, the policy to learn: the search's improved
+      one, or one-hot on a solved path; all zero where there is nothing to learn.
+    length: `[B]` int32, how many of the M steps are there, at least 1.
+    solves: `[B]` bool, whether the line was found to solve the problem.
+  """
+
+  tokens: chex.Array
+  lengths: chex.Array
+  actions: chex.Array
+  weights: chex.Array
+  length: chex.Array
+  solves: chex.Array
+
+
+@chex.dataclass(frozen=True)
+class Episode:
+  """One attempt at a problem: D + 1 states, the last ones unused if it is short.
+
+  Shapes are of one episode; R is 1 where contexts append (one context holds
+  all states), D + 1 where they reset (a context for each state).
+
+  Attributes:
+    contexts: `[R, C]` int32, what the policy read.
+    ends: `[D + 1]` int32, how many tokens of its context each state has read.
+    steps: `[D + 1, T]` int32, the steps that were played.
+    candidates: `[D + 1, J, T]` int32, the J heaviest candidates at each state.
+    weights: `[D + 1, J]` float32, the policy to learn, or all zero.
+    on_solution: `[D + 1]` bool, whether the weights come from a solved path.
+    root_values: `[D + 1]` float32, the search's value of each state.
+    mask: `[D + 1]` bool, states that exist and may be trained on.
+    num_steps: `[]` int32, steps played.
+    solved: `[]` bool, whether the last step solved the problem.
+  """
+
+  contexts: chex.Array
+  ends: chex.Array
+  steps: chex.Array
+  candidates: chex.Array
+  weights: chex.Array
+  on_solution: chex.Array
+  root_values: chex.Array
+  mask: chex.Array
+  num_steps: chex.Array
+  solved: chex.Array

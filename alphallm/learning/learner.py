@@ -1,0 +1,210 @@
+"""The AlphaZero learner: candidates scored against one pass of their context."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from alphallm import tokenizer
+from alphallm.learning import losses, replay
+from alphallm.models import attention
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerConfig:
+  """How the network learns from the replay buffer."""
+
+  batch_size: int = 256  # examples
+  learning_rate: float = 2e-3
+  warmup_steps: int = 100
+  decay_steps: int = 10_000  # cosine, to `final_rate` x learning_rate
+  final_rate: float = 0.05
+  b2: float = 0.98
+  weight_decay: float = 0.01
+  clip_norm: float = 1.0
+  value_weight: float = 1.0
+  average: float = 0.99  # decay per step of the average of the weights
+  capacity: int = 40_000  # examples in the replay buffer
+  min_examples: int = 2_000  # before the first step
+  reuse: float = 8.0  # times that an example is used, on average
+  learn_from_failures: bool = False  # policy targets of unsolved episodes
+
+
+@chex.dataclass(frozen=True)
+class TrainState:
+  """What learning carries from step to step.
+
+  Attributes:
+    step: `[]` int32.
+    params: of the network.
+    opt_state: of the optimizer.
+    average: a moving average of `params`, for evaluation.
+  """
+
+  step: chex.Array
+  params: Any
+  opt_state: Any
+  average: Any
+
+
+def make_tx(config: LearnerConfig) -> optax.GradientTransformation:
+  """Return clipping and AdamW with a warm-up and a cosine decay."""
+  rate = optax.warmup_cosine_decay_schedule(
+    init_value=0.0,
+    peak_value=config.learning_rate,
+    warmup_steps=config.warmup_steps,
+    decay_steps=max(config.decay_steps, config.warmup_steps + 1),
+    end_value=config.final_rate * config.learning_rate,
+  )
+  return optax.chain(
+    optax.clip_by_global_norm(config.clip_norm),
+    optax.adamw(rate, b2=config.b2, weight_decay=config.weight_decay),
+  )
+
+
+def init(tx: optax.GradientTransformation, params: Any) -> TrainState:
+  """Return the state before the first step."""
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    opt_state=tx.init(params),
+    average=jax.tree.map(jnp.copy, params),
+  )
+
+
+def score(
+  apply_fn: Callable[..., Any], params: Any, batch: replay.Example
+) -> tuple[chex.Array, chex.Array]:
+  """Return log π of every candidate, `[B, S, J]`, and value logits `[B, S]`.
+
+  The context is passed once; every candidate attends to as much of it as its
+  state had read.
+  """
+  b, s, j, t = batch.candidates.shape
+  c = batch.context.shape[-1]
+  places = jnp.broadcast_to(jnp.arange(c)[None, None], (b, 1, c))
+  last = batch.ends - 1
+  prefix = apply_fn(
+    params, batch.context[:, None], places, read=last[:, None]
+  )
+  first = jax.nn.log_softmax(prefix.logits[:, 0])  # [B, S, V]
+  tokens = batch.candidates.reshape(b, s * j, t)
+  is_token = tokens != tokenizer.PAD_ID
+  log_probs = jnp.take_along_axis(
+    jnp.repeat(first, j, axis=1), tokens[..., :1], axis=-1
+  )
+  if t > 1:
+    ends = jnp.repeat(batch.ends, j, axis=1)
+    read = jnp.arange(c)[None, None] < ends[..., None]
+    output = apply_fn(
+      params,
+      tokens[..., :-1],
+      ends[..., None] + jnp.arange(t - 1)[None, None],
+      segments=[
+        attention.Segment(
+          kv=jax.tree.map(lambda x: x[:, 0], prefix.kv), mask=read[:, :, None]
+        )
+      ],
+    )
+    rest = jnp.take_along_axis(
+      jax.nn.log_softmax(output.logits), tokens[..., 1:, None], axis=-1
+    )
+    log_probs = jnp.concatenate([log_probs, rest[..., 0]], axis=-1)
+  log_probs = jnp.sum(jnp.where(is_token, log_probs, 0.0), axis=-1)
+  return log_probs.reshape(b, s, j), prefix.value_logits[:, 0]
+
+
+def alphazero_loss(
+  apply_fn: Callable[..., Any],
+  params: Any,
+  batch: replay.Example,
+  *,
+  value_weight: float = 1.0,
+) -> tuple[chex.Array, dict[str, chex.Array]]:
+  """Return −Σ_k w_k log π(step_k | s) + BCE(v(s), z), and its parts.
+
+  The policy term is a mean over the states that have a policy to learn, the
+  value term over all (AlphaZero, Silver et al., 2018, eq. 1, with steps of
+  language as actions).
+  """
+  log_probs, value_logits = score(apply_fn, params, batch)
+  has_policy = jnp.sum(batch.weights, axis=-1) > 0
+  policy = losses.weighted_mean(
+    losses.policy_cross_entropy(log_probs, batch.weights), has_policy
+  )
+  value = losses.weighted_mean(
+    losses.value_cross_entropy(value_logits, batch.values), batch.mask
+  )
+  error = jnp.square(jax.nn.sigmoid(value_logits) - batch.values)
+  metrics = {
+    "policy_loss": policy,
+    "value_loss": value,
+    "value_error": losses.weighted_mean(error, batch.mask),
+    "policy_share": jnp.mean(has_policy.astype(jnp.float32)),
+  }
+  return policy + value_weight * value, metrics
+
+
+def train_step(
+  apply_fn: Callable[..., Any],
+  tx: optax.GradientTransformation,
+  config: LearnerConfig,
+  state: TrainState,
+  batch: replay.Example,
+) -> tuple[TrainState, dict[str, chex.Array]]:
+  """Take one step of the optimizer."""
+  loss_fn = lambda params: alphazero_loss(
+    apply_fn, params, batch, value_weight=config.value_weight
+  )
+  (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+    state.params
+  )
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  decay = jnp.minimum(config.average, (1.0 + state.step) / (10.0 + state.step))
+  state = TrainState(
+    step=state.step + 1,
+    params=params,
+    opt_state=opt_state,
+    average=optax.incremental_update(params, state.average, 1.0 - decay),
+  )
+  metrics = {**metrics, "loss": loss, "grad_norm": optax.global_norm(grads)}
+  return state, metrics
+
+
+def train_round(
+  apply_fn: Callable[..., Any],
+  tx: optax.GradientTransformation,
+  config: LearnerConfig,
+  state: TrainState,
+  buffer: replay.Replay,
+  rng_key: chex.PRNGKey,
+  num_steps: chex.Array,
+) -> tuple[TrainState, dict[str, chex.Array]]:
+  """Take `num_steps` steps (a traced number, at least 1) on drawn batches.
+
+  Returns:
+    The state, and the mean of each metric over the steps.
+  """
+
+  def one(state, index):
+    key = jax.random.fold_in(rng_key, index)
+    batch = replay.sample(buffer, key, config.batch_size)
+    return train_step(apply_fn, tx, config, state, batch)
+
+  zeros = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype),
+    jax.eval_shape(lambda s: one(s, 0)[1], state),
+  )
+
+  def body(index, carry):
+    state, sums = carry
+    state, metrics = one(state, index)
+    return state, jax.tree.map(jnp.add, sums, metrics)
+
+  state, sums = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
+  return state, jax.tree.map(lambda x: x / num_steps, sums)

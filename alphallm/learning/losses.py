@@ -1,0 +1,52 @@
+"""The losses, each a pure function of log-probabilities, values and targets."""
+
+import chex
+import jax.numpy as jnp
+import optax
+
+
+def weighted_mean(x: chex.Array, mask: chex.Array) -> chex.Array:
+  """Return the mean of `x` where `mask` is set; 0 if it is nowhere."""
+  mask = mask.astype(x.dtype)
+  return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def policy_cross_entropy(
+  log_probs: chex.Array, weights: chex.Array
+) -> chex.Array:
+  """Return −Σ_k w_k log π(step_k | s) (Anthony et al., 2017, eq. 3; AlphaZero).
+
+  Args:
+    log_probs: `[..., J]`, log-probability of each candidate step.
+    weights: `[..., J]`, the improved policy; zeros give no loss.
+  """
+  return -jnp.sum(jnp.where(weights > 0, weights * log_probs, 0.0), axis=-1)
+
+
+def value_cross_entropy(
+  value_logits: chex.Array, targets: chex.Array
+) -> chex.Array:
+  """Return BCE(sigmoid(v), z), for targets z in [0, 1]; shape `[...]`."""
+  return optax.sigmoid_binary_cross_entropy(value_logits, targets)
+
+
+def discounted_outcome(
+  num_steps: chex.Array, solved: chex.Array, length: int, discount: float
+) -> chex.Array:
+  """Return z_t = γ^(n − 1 − t) if the episode was solved, else 0.
+
+  The step that solves has the reward 1, so that V(s) = r + γ V(s'), as in the
+  search. The terminal state itself (t = n) has z = 1 if solved.
+
+  Args:
+    num_steps: `[...]` int32, n.
+    solved: `[...]` bool.
+    length: how many states t = 0 … length − 1 are wanted.
+    discount: γ.
+
+  Returns:
+    `[..., length]` float32.
+  """
+  t = jnp.arange(length).reshape((1,) * num_steps.ndim + (length,))
+  to_go = jnp.maximum(num_steps[..., None] - 1 - t, 0)
+  return jnp.where(solved[..., None], discount ** to_go.astype(jnp.float32), 0.0)

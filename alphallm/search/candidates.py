@@ -1,0 +1,181 @@
+"""Candidate steps of a node: K spans of tokens, decoded side by side.
+
+The candidates attend to shared segments (the prefix is held once) and to a small
+buffer of their own. The loop ends as soon as every candidate of every row has.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm import tokenizer
+from alphallm.models import attention
+
+# Log-probability of what cannot be chosen; finite, so that sums stay numbers.
+IMPOSSIBLE = -1e9
+
+
+@chex.dataclass(frozen=True)
+class Candidates:
+  """K distinct steps of a node for each of B problems.
+
+  Attributes:
+    tokens: `[B, K, T]` int32, padded; the last token of a whole step is a stop.
+    lengths: `[B, K]` int32, number of tokens.
+    log_probs: `[B, K]` float32, of the whole step under the policy;
+      `IMPOSSIBLE` or less where there was no further distinct step.
+  """
+
+  tokens: chex.Array
+  lengths: chex.Array
+  log_probs: chex.Array
+
+
+@chex.dataclass(frozen=True)
+class _Beams:
+  time: chex.Array  # []
+  tokens: chex.Array  # [B, K, T]
+  lengths: chex.Array  # [B, K]
+  log_probs: chex.Array  # [B, K]
+  perturbed: chex.Array  # [B, K]
+  ended: chex.Array  # [B, K]
+  kv: tuple[chex.Array, ...]  # per layer [B, K, T - 1, 2, G, head_dim]
+  model_tokens: chex.Array  # [B], that the network processed
+
+
+def gumbel_children(
+  log_probs: chex.Array, perturbed: chex.Array, gumbel: chex.Array
+) -> chex.Array:
+  """Perturb children so that their maximum is their parent's perturbed value.
+
+  Stochastic beam search (Kool et al., 2019, appendix B.3): the top k of all
+  perturbed sequences are a sample without replacement.
+
+  Args:
+    log_probs: `[..., V]`, log-probability of each child's whole sequence.
+    perturbed: `[...]`, the parent's perturbed log-probability.
+    gumbel: `[..., V]`, standard Gumbel noise.
+
+  Returns:
+    `[..., V]`, the children's perturbed log-probabilities.
+  """
+  noisy = log_probs + gumbel
+  largest = jnp.max(noisy, axis=-1, keepdims=True)
+  parent = perturbed[..., None]
+  v = parent - noisy + jnp.log1p(-jnp.exp(noisy - largest))
+  return parent - jnp.maximum(v, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(v)))
+
+
+def sample(
+  apply_fn: Callable[..., Any],
+  params: Any,
+  rng_keys: chex.PRNGKey,
+  logits: chex.Array,
+  positions: chex.Array,
+  segments: Sequence[attention.Segment],
+  *,
+  num_candidates: int,
+  max_step_tokens: int,
+  stop_ids: tuple[int, ...],
+  noise: bool = True,
+  temperature: float = 1.0,
+) -> tuple[Candidates, chex.Array]:
+  """Sample K distinct steps without replacement, by stochastic beam search.
+
+  With K = 1 this is ancestral sampling; without noise it is beam search, and
+  with K = 1 greedy decoding.
+
+  Args:
+    apply_fn: the network, see `alphallm.models.transformer`.
+    params: its parameters.
+    rng_keys: `[B]` keys, one per problem (consumed).
+    logits: `[B, V]`, of the first token.
+    positions: `[B]` int32, place of the first token in its context.
+    segments: what the steps attend to.
+    num_candidates: K.
+    max_step_tokens: T.
+    stop_ids: the tokens that end a step.
+    noise: whether to sample; else the beams of highest probability.
+    temperature: divides the logits. The reported log-probabilities are those
+      of the distribution sampled from.
+
+  Returns:
+    The candidates, and how many tokens the network processed, `[B]`.
+  """
+  batch, vocab = logits.shape
+  k, t = num_candidates, max_step_tokens
+  rows = jnp.arange(batch)[:, None]
+
+  def extend(beams: _Beams, logits: chex.Array) -> _Beams:
+    """Append one token to every beam that has not ended; keep the K best."""
+    log_probs = jax.nn.log_softmax(logits / temperature)
+    stay = jnp.where(jnp.arange(vocab) == tokenizer.PAD_ID, 0.0, IMPOSSIBLE)
+    log_probs = jnp.where(beams.ended[..., None], stay[None, None], log_probs)
+    log_probs = beams.log_probs[..., None] + log_probs
+    if noise:
+      keys = jax.vmap(jax.random.fold_in, (0, None))(rng_keys, beams.time)
+      draw = lambda key: jax.random.gumbel(key, (k, vocab))
+      scores = gumbel_children(log_probs, beams.perturbed, jax.vmap(draw)(keys))
+    else:
+      scores = log_probs
+    perturbed, best = jax.lax.top_k(scores.reshape(batch, k * vocab), k)
+    parent, token = best // vocab, best % vocab
+    was_ended = beams.ended[rows, parent]
+    is_stop = jnp.isin(token, jnp.asarray(stop_ids))
+    return beams.replace(
+      time=beams.time + 1,
+      tokens=beams.tokens[rows, parent].at[:, :, beams.time].set(token),
+      lengths=beams.lengths[rows, parent] + ~was_ended,
+      log_probs=jnp.take_along_axis(
+        log_probs.reshape(batch, k * vocab), best, axis=1
+      ),
+      perturbed=perturbed,
+      ended=was_ended | is_stop,
+      kv=jax.tree.map(lambda x: x[rows, parent], beams.kv),
+    )
+
+  def advance(beams: _Beams) -> _Beams:
+    """Pass the last token of every beam through the network, then extend."""
+    last = beams.time - 1
+    held = jnp.arange(t - 1)[None, None, None] < last
+    own = attention.Segment(kv=beams.kv, mask=held)
+    output = apply_fn(
+      params,
+      jax.lax.dynamic_slice_in_dim(beams.tokens, last, 1, axis=2),
+      jnp.broadcast_to((positions + last)[:, None, None], (batch, k, 1)),
+      segments=[*segments, own],
+    )
+    kv = jax.tree.map(
+      lambda x, new: jax.lax.dynamic_update_slice_in_dim(x, new, last, axis=2),
+      beams.kv,
+      output.kv,
+    )
+    running = jnp.sum(~beams.ended, axis=-1)
+    beams = beams.replace(kv=kv, model_tokens=beams.model_tokens + running)
+    return extend(beams, output.logits[:, :, 0])
+
+  def is_running(beams: _Beams):
+    return (beams.time < t) & ~jnp.all(beams.ended)
+
+  first = jnp.where(jnp.arange(k) == 0, 0.0, IMPOSSIBLE)
+  first = jnp.broadcast_to(first, (batch, k))
+  shape_of = lambda x: (batch, k, t - 1) + x.shape[2 if x.ndim == 5 else 3 :]
+  beams = _Beams(
+    time=jnp.zeros((), jnp.int32),
+    tokens=jnp.full((batch, k, t), tokenizer.PAD_ID, jnp.int32),
+    lengths=jnp.zeros((batch, k), jnp.int32),
+    log_probs=first,
+    perturbed=first,
+    ended=jnp.zeros((batch, k), bool),
+    kv=tuple(jnp.zeros(shape_of(x), x.dtype) for x in segments[0].kv),
+    model_tokens=jnp.zeros((batch,), jnp.int32),
+  )
+  beams = extend(beams, jnp.broadcast_to(logits[:, None], (batch, k, vocab)))
+  beams = jax.lax.while_loop(is_running, advance, beams)
+  candidates = Candidates(
+    tokens=beams.tokens, lengths=beams.lengths, log_probs=beams.log_probs
+  )
+  return candidates, beams.model_tokens

@@ -1,0 +1,182 @@
+"""Playing a problem to its end: search a move, play its line, search again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm import types
+from alphallm.search import context as context_lib
+from alphallm.search import mcts
+from alphallm.tasks import base
+
+
+@chex.dataclass(frozen=True)
+class Trace:
+  """An episode under way (of one problem; batched by `vmap`).
+
+  Attributes:
+    state: where it stands.
+    context: what the policy reads there.
+    episode: what has been played so far.
+  """
+
+  state: types.State
+  context: types.Context
+  episode: types.Episode
+
+
+@chex.dataclass(frozen=True)
+class SearchResult:
+  """The outcome of playing B problems to their end.
+
+  Attributes:
+    tokens: `[B, D * T]` int32, the solution as text, steps in a row.
+    solved: `[B]` bool, whether the environment says that it is right.
+    value: `[B]` float32, of the first state, after its search.
+    cost: what was spent on each problem.
+    episode: every state, candidate and weight, `[B, ...]`.
+  """
+
+  tokens: chex.Array
+  solved: chex.Array
+  value: chex.Array
+  cost: types.Cost
+  episode: types.Episode
+
+
+def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
+  """Return the trace of one problem before its first move.
+
+  Args:
+    task: the environment.
+    num_targets: J, how many candidates of a state are recorded.
+    problem: one problem of the task.
+  """
+  state = task.init(problem)
+  context = context_lib.initial(task, state)
+  d, t = task.max_steps + 1, task.max_step_tokens
+  r = 1 if task.context == "append" else d
+  size = context.tokens.shape[0]
+  episode = types.Episode(
+    contexts=jnp.zeros((r, size), jnp.int32).at[0].set(context.tokens),
+    ends=jnp.zeros((d,), jnp.int32).at[0].set(context.lengths),
+    steps=jnp.zeros((d, t), jnp.int32),
+    candidates=jnp.zeros((d, num_targets, t), jnp.int32),
+    weights=jnp.zeros((d, num_targets)),
+    on_solution=jnp.zeros((d,), bool),
+    root_values=jnp.zeros((d,)),
+    mask=jnp.zeros((d,), bool).at[0].set(~state.held_out),
+    num_steps=jnp.zeros((), jnp.int32),
+    solved=jnp.zeros((), bool),
+  )
+  return Trace(state=state, context=context, episode=episode)
+
+
+def play_line(
+  task: base.Task, trace: Trace, line: types.Line, value: chex.Array
+) -> Trace:
+  """Play the steps of a line (of one problem) until they or the episode end.
+
+  Args:
+    task: the environment.
+    trace: the episode so far.
+    line: what to play, without the leading B.
+    value: `[]`, the search's value of the state at which the line begins.
+  """
+  num_targets = trace.episode.weights.shape[-1]
+
+  def play_step(trace: Trace, inputs):
+    index, tokens, lengths, action, weights = inputs
+    e, d = trace.episode, trace.episode.num_steps
+    step, length = tokens[action], lengths[action]
+    state = task.step(trace.state, step, length)
+    context = context_lib.extend(task, trace.context, state, step, length)
+    heaviest, kept = jax.lax.top_k(weights, num_targets)
+    total = jnp.maximum(jnp.sum(heaviest), 1e-9)
+    r = d + 1 if task.context == "reset" else 0
+    episode = types.Episode(
+      contexts=e.contexts.at[r].set(context.tokens, mode="drop"),
+      ends=e.ends.at[d + 1].set(context.lengths, mode="drop"),
+      steps=e.steps.at[d].set(step),
+      candidates=e.candidates.at[d].set(tokens[kept]),
+      weights=e.weights.at[d].set(heaviest / total),
+      on_solution=e.on_solution.at[d].set(line.solves),
+      root_values=e.root_values.at[d].set(jnp.where(index == 0, value, 0.0)),
+      mask=e.mask.at[d + 1].set(state.terminated | ~state.held_out),
+      num_steps=d + 1,
+      solved=state.terminated & (state.reward > 0),
+    )
+    played = Trace(state=state, context=context, episode=episode)
+    active = (index < line.length) & ~trace.state.terminated
+    keep = lambda new, old: jnp.where(active, new, old)
+    return jax.tree.map(keep, played, trace), None
+
+  m = line.actions.shape[0]
+  inputs = (
+    jnp.arange(m),
+    line.tokens,
+    line.lengths,
+    line.actions,
+    line.weights,
+  )
+  trace, _ = jax.lax.scan(play_step, trace, inputs)
+  return trace
+
+
+def solve(
+  apply_fn: Callable[..., Any],
+  task: base.Task,
+  config: mcts.SearchConfig,
+  params: Any,
+  rng_keys: chex.PRNGKey,
+  problems: Any,
+) -> SearchResult:
+  """Play B problems to their end, in one jitted loop over moves.
+
+  Args:
+    apply_fn: the network, see `alphallm.models.transformer`.
+    task: the environment.
+    config: how each move is searched.
+    params: of the network.
+    rng_keys: `[B]` keys (consumed); a problem's result depends on its own key
+      alone, however the problems are batched.
+    problems: of the task, with a leading B.
+  """
+  batch = rng_keys.shape[0]
+  first = jax.vmap(lambda p: start(task, config.num_candidates, p))(problems)
+  fold = jax.vmap(jax.random.fold_in, (0, None))
+  play = jax.vmap(lambda *args: play_line(task, *args))
+
+  def is_running(carry):
+    moves, trace, _ = carry
+    return (moves < task.max_steps) & ~jnp.all(trace.state.terminated)
+
+  def move(carry):
+    moves, trace, cost = carry
+    found = mcts.search(
+      apply_fn,
+      task,
+      config,
+      params,
+      fold(rng_keys, moves),
+      trace.state,
+      trace.context,
+    )
+    over = trace.state.terminated
+    spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
+    return moves + 1, play(trace, found.line, found.value), cost + spent
+
+  _, trace, cost = jax.lax.while_loop(
+    is_running, move, (0, first, types.Cost.zeros(batch))
+  )
+  episode = trace.episode
+  return SearchResult(
+    tokens=episode.steps[:, :-1].reshape(batch, -1),
+    solved=episode.solved,
+    value=episode.root_values[:, 0],
+    cost=cost,
+    episode=episode,
+  )

@@ -1,0 +1,134 @@
+"""Self-play: search over a stream of problems gives episodes to learn from."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm import types
+from alphallm.search import mcts, play
+from alphallm.tasks import base
+
+
+@dataclasses.dataclass(frozen=True)
+class SelfPlayConfig:
+  """How much is played between two rounds of learning."""
+
+  num_slots: int = 128  # B, problems under way at the same time
+  num_moves: int = 8  # searches of every slot in a round
+  num_targets: int = 4  # J, candidates of a state that are learned from
+
+
+@chex.dataclass(frozen=True)
+class Slots:
+  """The problems under way, `[B, ...]`.
+
+  Attributes:
+    trace: the episode of each slot so far.
+    rng_keys: `[B]`, one key per slot, folded with `num_moves` for each move.
+    num_moves: `[B]` int32, moves that the slot has searched.
+  """
+
+  trace: play.Trace
+  rng_keys: chex.PRNGKey
+  num_moves: chex.Array
+
+
+@chex.dataclass(frozen=True)
+class Harvest:
+  """What a round of self-play brings.
+
+  Attributes:
+    episodes: `[num_moves, B, ...]`, the episode of each slot after each move.
+    done: `[num_moves, B]` bool, where that episode had just ended; the others
+      are under way and are not to be used.
+    cost: what each slot spent, `[B]`.
+  """
+
+  episodes: types.Episode
+  done: chex.Array
+  cost: types.Cost
+
+
+def start(
+  task: base.Task,
+  config: SelfPlayConfig,
+  rng_keys: chex.PRNGKey,
+  problems: Any,
+) -> Slots:
+  """Put a first problem into every slot.
+
+  Args:
+    task: the environment.
+    config: how much is played.
+    rng_keys: `[B]`, a key for the life of each slot.
+    problems: with a leading B.
+  """
+  trace = jax.vmap(lambda p: play.start(task, config.num_targets, p))(problems)
+  return Slots(
+    trace=trace,
+    rng_keys=rng_keys,
+    num_moves=jnp.zeros(rng_keys.shape, jnp.int32),
+  )
+
+
+def play_round(
+  apply_fn: Callable[..., Any],
+  task: base.Task,
+  config: SelfPlayConfig,
+  search_config: mcts.SearchConfig,
+  params: Any,
+  slots: Slots,
+  problems: Any,
+) -> tuple[Slots, Harvest]:
+  """Search and play `num_moves` moves in every slot.
+
+  A slot whose episode ends takes its next problem at once. The function is plain:
+  it runs under `jit`, `shard_map` or `pmap` over the leading B, and what happens
+  in a slot depends on nothing but that slot.
+
+  Args:
+    apply_fn: the network.
+    task: the environment.
+    config: how much is played.
+    search_config: how a move is searched.
+    params: of the network.
+    slots: the problems under way.
+    problems: `[num_moves, B, ...]`, the next problem of a slot that ends.
+
+  Returns:
+    The slots after the round, and what it brought.
+  """
+  begin = jax.vmap(lambda p: play.start(task, config.num_targets, p))
+  play_line = jax.vmap(lambda *args: play.play_line(task, *args))
+
+  def move(slots: Slots, fresh_problems):
+    keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)
+    found = mcts.search(
+      apply_fn,
+      task,
+      search_config,
+      params,
+      keys,
+      slots.trace.state,
+      slots.trace.context,
+    )
+    trace = play_line(slots.trace, found.line, found.value)
+    done = trace.state.terminated
+    fresh = begin(fresh_problems)
+    take = lambda new, old: jnp.where(
+      done.reshape(done.shape + (1,) * (old.ndim - 1)), new, old
+    )
+    next_slots = Slots(
+      trace=jax.tree.map(take, fresh, trace),
+      rng_keys=slots.rng_keys,
+      num_moves=slots.num_moves + 1,
+    )
+    return next_slots, (trace.episode, done, found.cost)
+
+  slots, (episodes, done, costs) = jax.lax.scan(move, slots, problems)
+  cost = jax.tree.map(lambda x: jnp.sum(x, axis=0), costs)
+  return slots, Harvest(episodes=episodes, done=done, cost=cost)
