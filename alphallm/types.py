@@ -32,8 +32,9 @@ class State:
     observation: `[O]` int32, the tokens with which the environment answers the
       step, padded with the pad id. That of an initial state is the prompt.
     observation_length: `[]` int32, number of tokens in `observation`, `<= O`.
-    terminated: `[]` bool, whether the episode is over (solved, illegal, or at
-      the task's cap of steps).
+    terminated: `[]` bool, whether the episode is over (solved, illegal, no way
+      on, or at the task's cap of steps).
+    truncated: `[]` bool, whether it is over for the cap of steps alone.
     reward: `[]` float32, the reward of the step that led here, 0 or 1.
     fingerprint: `[]` uint32, equal for equal states: two candidate steps with
       equal fingerprints lead to the same state, and one of them is enough.
@@ -46,6 +47,7 @@ class State:
   observation: chex.Array
   observation_length: chex.Array
   terminated: chex.Array
+  truncated: chex.Array
   reward: chex.Array
   fingerprint: chex.Array
   held_out: chex.Array

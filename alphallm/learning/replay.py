@@ -89,7 +89,11 @@ def to_examples(
     values=group(values, lead),
     mask=group(episodes.mask, lead).astype(jnp.float32),
   )
-  keep = group(episodes.mask & done[..., None], lead)
+  # A state without a policy to learn teaches nothing but that it was a dead end
+  # for this policy; the terminal state (t = n) has none and is kept.
+  teaches = jnp.sum(weights, axis=-1) > 0
+  teaches |= jnp.arange(d) == episodes.num_steps[..., None]
+  keep = group(teaches & episodes.mask & done[..., None], lead)
   return examples, jnp.any(keep, axis=-1)
 
 

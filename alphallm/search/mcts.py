@@ -45,6 +45,7 @@ class SearchConfig:
   candidate_temperature: float = 1.0  # of the tokens sampled
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
   play_solution: bool = True  # a solution found in the tree is played
+  rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
 
   def __post_init__(self):
@@ -54,6 +55,8 @@ class SearchConfig:
       )
     if self.cache not in ("pages", "recompute"):
       raise ValueError(f"cache={self.cache!r} is neither pages nor recompute")
+    if self.rules_propose and self.permission == "nothing":
+      raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
 
@@ -154,6 +157,7 @@ def search(
   page_tokens += task.max_observation_tokens if asks else 0
   fold = jax.vmap(jax.random.fold_in, (0, None))
   policy_keys, node_keys = fold(rng_keys, 0), fold(rng_keys, 1)
+  rule_keys = fold(rng_keys, 2)
 
   def evaluate(sim, state, tokens, lengths, positions, segments):
     """Pass over the tokens that a node adds; sample and judge its candidates."""
@@ -186,7 +190,10 @@ def search(
       model_calls=1 + jnp.max(steps.lengths - 1, axis=-1),
       nodes=jnp.ones((batch,), jnp.int32),
     )
-    logits, wins = _judge(task, config, state, steps)
+    after = None
+    if asks:
+      steps, after = _ask(task, config, fold(rule_keys, sim), state, steps)
+    logits, wins = _judge(config, steps, after)
     value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
     return kv, steps, logits, wins, value, cost
 
@@ -338,11 +345,42 @@ def search(
   )
 
 
-def _judge(
+def _ask(
   task: base.Task,
   config: SearchConfig,
+  rng_keys: chex.PRNGKey,
   state: types.State,
   steps: candidates_lib.Candidates,
+) -> tuple[candidates_lib.Candidates, types.State]:
+  """Return the candidates and the states that they lead to, `[B, K, ...]`.
+
+  With `rules_propose`, K random legal steps, equally likely, stand in where no
+  candidate is legal: so self-play gets going from a random network.
+  """
+  take = jax.vmap(jax.vmap(task.step, (None, 0, 0)))
+  after = take(state, steps.tokens, steps.lengths)
+  if not config.rules_propose:
+    return steps, after
+  k = config.num_candidates
+  split = jax.vmap(lambda key: jax.random.split(key, k))(rng_keys)
+  tokens, lengths = jax.vmap(jax.vmap(task.random_step, (0, None)))(split, state)
+  proposed = candidates_lib.Candidates(
+    tokens=tokens, lengths=lengths, log_probs=jnp.zeros_like(steps.log_probs)
+  )
+  stuck = ~jnp.any(after.legal, axis=-1)
+  choose = lambda new, old: jnp.where(
+    stuck.reshape(stuck.shape + (1,) * (old.ndim - 1)), new, old
+  )
+  return (
+    jax.tree.map(choose, proposed, steps),
+    jax.tree.map(choose, take(state, tokens, lengths), after),
+  )
+
+
+def _judge(
+  config: SearchConfig,
+  steps: candidates_lib.Candidates,
+  after: types.State | None,
 ) -> tuple[chex.Array, chex.Array]:
   """Return prior logits and winning candidates of nodes, both `[B, K]`.
 
@@ -355,12 +393,9 @@ def _judge(
     steps.log_probs <= IMPOSSIBLE / 2, IMPOSSIBLE, jnp.maximum(logits, -1e6)
   )
   no_wins = jnp.zeros(logits.shape, bool)
-  if config.permission == "nothing":
+  if after is None:
     return logits, no_wins
-  after = jax.vmap(jax.vmap(task.step, (None, 0, 0)))(
-    state, steps.tokens, steps.lengths
-  )
-  legal = after.legal & (logits > IMPOSSIBLE / 2) & ~state.terminated[:, None]
+  legal = after.legal & (logits > IMPOSSIBLE / 2)
   same = after.fingerprint[:, :, None] == after.fingerprint[:, None, :]
   same = same & legal[:, :, None] & legal[:, None, :]
   merged = jax.nn.logsumexp(

@@ -105,7 +105,11 @@ def play_line(
       weights=e.weights.at[d].set(heaviest / total),
       on_solution=e.on_solution.at[d].set(line.solves),
       root_values=e.root_values.at[d].set(jnp.where(index == 0, value, 0.0)),
-      mask=e.mask.at[d + 1].set(state.terminated | ~state.held_out),
+      mask=e.mask.at[d + 1].set(
+        jnp.where(
+          state.terminated, state.legal & ~state.truncated, ~state.held_out
+        )
+      ),
       num_steps=d + 1,
       solved=state.terminated & (state.reward > 0),
     )

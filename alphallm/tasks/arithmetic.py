@@ -278,6 +278,7 @@ class Arithmetic(base.Task):
       observation=tokens[: self.max_observation_tokens],
       observation_length=length,
       terminated=~legal | (count == 1),
+      truncated=jnp.zeros((), bool),
       reward=((count == 1) & jnp.any(is_target)).astype(jnp.float32),
       fingerprint=fingerprint,
       held_out=hashing.in_test_split(fingerprint),

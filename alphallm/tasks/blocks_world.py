@@ -137,7 +137,11 @@ class BlocksWorld(base.Task):
     chex.assert_shape((problem.on, problem.goal), (self.max_blocks,))
     inner = Inner(problem=problem, moves=jnp.int32(0))
     return self._state(
-      inner, jnp.bool_(True), _solved(problem), jnp.float32(0.0)
+      inner,
+      jnp.bool_(True),
+      terminated=_solved(problem),
+      truncated=jnp.bool_(False),
+      reward=jnp.float32(0.0),
     )
 
   def step(
@@ -160,8 +164,9 @@ class BlocksWorld(base.Task):
     after = self._state(
       Inner(problem=problem, moves=moves),
       legal,
-      ~legal | solved | (moves >= cap),
-      solved.astype(jnp.float32),
+      terminated=~legal | solved | (moves >= cap),
+      truncated=legal & ~solved & (moves >= cap),
+      reward=solved.astype(jnp.float32),
     )
     still = state.replace(reward=jnp.zeros_like(state.reward))
     return jax.tree.map(
@@ -219,7 +224,7 @@ class BlocksWorld(base.Task):
   def text_corpus(self) -> list[str]:
     return [LETTERS + "?-"]
 
-  def _state(self, inner, legal, terminated, reward) -> types.State:
+  def _state(self, inner, legal, **outcome) -> types.State:
     on, goal = inner.problem.on, inner.problem.goal
     symbols = jnp.asarray(self._symbols)
     # The symbols of absent blocks are arbitrary; they are not kept.
@@ -237,13 +242,12 @@ class BlocksWorld(base.Task):
       legal=legal,
       observation=observation,
       observation_length=length.astype(jnp.int32),
-      terminated=terminated,
-      reward=reward,
       fingerprint=jnp.sum(
         hashing.mix(places, (on - ABSENT).astype(jnp.uint32)), dtype=jnp.uint32
       ),
       held_out=hashing.in_test_split(hashed) | in_planbench(hashed),
       inner=inner,
+      **outcome,
     )
 
 
