@@ -42,8 +42,8 @@ class Harvest:
   """What a round of self-play brings.
 
   Attributes:
-    episodes: `[num_moves, B, ...]`, the episode of each slot after each move.
-    done: `[num_moves, B]` bool, where that episode had just ended; the others
+    episodes: `[B, num_moves, ...]`, the episode of each slot after each move.
+    done: `[B, num_moves]` bool, where that episode had just ended; the others
       are under way and are not to be used.
     cost: what each slot spent, `[B]`.
   """
@@ -97,7 +97,7 @@ def play_round(
     search_config: how a move is searched.
     params: of the network.
     slots: the problems under way.
-    problems: `[num_moves, B, ...]`, the next problem of a slot that ends.
+    problems: `[B, num_moves, ...]`, the next problem of a slot that ends.
 
   Returns:
     The slots after the round, and what it brought.
@@ -129,6 +129,8 @@ def play_round(
     )
     return next_slots, (trace.episode, done, found.cost)
 
-  slots, (episodes, done, costs) = jax.lax.scan(move, slots, problems)
-  cost = jax.tree.map(lambda x: jnp.sum(x, axis=0), costs)
+  swap = lambda tree: jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)
+  slots, results = jax.lax.scan(move, slots, swap(problems))
+  episodes, done, costs = swap(results)
+  cost = jax.tree.map(lambda x: jnp.sum(x, axis=1), costs)
   return slots, Harvest(episodes=episodes, done=done, cost=cost)

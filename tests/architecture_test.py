@@ -24,10 +24,13 @@ FLOORS = {
   "initialization": 3,
   "learning": 4,
   "selfplay": 5,
-  "evaluate": 5,
-  "train": 6,
-  "solve": 6,
-  "preflight": 6,
+  "measure": 5,
+  "config": 6,
+  "program": 7,
+  "evaluate": 8,
+  "train": 8,
+  "solve": 8,
+  "preflight": 8,
 }
 
 # What only some rooms may import.

@@ -185,10 +185,10 @@ def train_round(
   rng_key: chex.PRNGKey,
   num_steps: chex.Array,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
-  """Take `num_steps` steps (a traced number, at least 1) on drawn batches.
+  """Take `num_steps` steps (a traced number) on batches drawn anew.
 
   Returns:
-    The state, and the mean of each metric over the steps.
+    The state, and the mean of each metric over the steps; 0 if there were none.
   """
 
   def one(state, index):
@@ -207,4 +207,4 @@ def train_round(
     return state, jax.tree.map(jnp.add, sums, metrics)
 
   state, sums = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
-  return state, jax.tree.map(lambda x: x / num_steps, sums)
+  return state, jax.tree.map(lambda x: x / jnp.maximum(num_steps, 1), sums)

@@ -1,0 +1,57 @@
+"""Blocks world up to 5 blocks, from random weights, in minutes on two cores."""
+
+from ml_collections import config_dict
+
+
+def get_config():
+  """Return the config; every value can be set by `--config.ROOM.NAME=VALUE`."""
+  config = config_dict.ConfigDict()
+  config.seed = 0
+  config.task = dict(
+    kind="BlocksWorld",
+    min_blocks=3,  # smallest problem
+    max_blocks=5,  # largest problem
+    context="reset",  # the policy reads the present state alone
+  )
+  config.model = dict(
+    num_layers=3,
+    embed_dim=64,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=16,
+    mlp="swiglu",
+    mlp_dim=128,
+  )
+  config.search = dict(
+    num_simulations=16,  # nodes expanded below the root, in a move
+    num_candidates=8,  # steps sampled at a node
+    max_depth=12,  # steps from the root to a leaf
+    permission="checker",  # may ask what is legal and what solves
+    discount=0.97,  # of the value, per step
+    rules_propose=True,  # random legal steps where the policy has none
+    policy=dict(kind="gumbel", value_scale=0.1, rescale_values=True),
+  )
+  config.selfplay = dict(
+    num_slots=128,  # problems under way at the same time
+    num_moves=8,  # searches of each slot in an iteration
+    num_targets=2,  # candidates of a state that are learned from
+  )
+  config.learner = dict(
+    batch_size=256,  # states
+    learning_rate=2e-3,  # peak, of AdamW
+    warmup_steps=100,
+    decay_steps=4_000,  # of the cosine
+    average=0.99,  # decay per step of the average of the weights
+    capacity=40_000,  # states in the replay buffer
+    min_examples=2_000,  # states before the first step
+    reuse=8.0,  # times that a state is used
+    learn_from_failures=True,
+  )
+  config.train = dict(
+    num_iterations=100,  # of self-play and learning
+    evaluate_every=10,  # iterations
+    checkpoint_every=10,  # iterations
+    num_eval_problems=256,
+    eval_simulations=16,
+  )
+  return config

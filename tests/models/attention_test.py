@@ -1,0 +1,119 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alphallm.models import attention
+
+B, K, S, H, G, D = 2, 3, 4, 4, 2, 6
+
+
+def draw(*shape, seed=0):
+  return np.random.default_rng([seed, *shape]).normal(size=shape)
+
+
+def plain_attention(queries, own_kv, segments):
+  """Attend one query and one head at a time, in float64."""
+  out = np.zeros((B, K, S, H, D))
+  for b, k, s, h in np.ndindex(B, K, S, H):
+    keys, values = [], []
+    for kv, mask in segments:
+      kv = kv[b] if kv.ndim == 5 else kv[b, k]
+      mask = np.broadcast_to(mask, (B, K, S, kv.shape[0]))[b, k, s]
+      keys += list(kv[mask, 0, h // (H // G)])
+      values += list(kv[mask, 1, h // (H // G)])
+    keys += list(own_kv[b, k, : s + 1, 0, h // (H // G)])
+    values += list(own_kv[b, k, : s + 1, 1, h // (H // G)])
+    scores = np.array(keys) @ queries[b, k, s, h] / np.sqrt(D)
+    weights = np.exp(scores - scores.max())
+    out[b, k, s, h] = weights @ np.array(values) / weights.sum()
+  return out
+
+
+def some_segments():
+  rng = np.random.default_rng(1)
+  return [
+    (draw(B, 5, 2, G, D, seed=1), rng.random((B, 1, 1, 5)) < 0.5),
+    (draw(B, 7, 2, G, D, seed=2), rng.random((B, K, 1, 7)) < 0.5),
+    (draw(B, K, 3, 2, G, D, seed=3), rng.random((B, K, S, 3)) < 0.5),
+    (draw(B, K, 2, 2, G, D, seed=4), np.zeros((B, 1, 1, 2), bool)),
+  ]
+
+
+@pytest.mark.parametrize("num_segments", [0, 1, 4])
+def test_attend_against_numpy(num_segments):
+  segments = some_segments()[:num_segments]
+  queries, own = draw(B, K, S, H, D), draw(B, K, S, 2, G, D)
+  found = attention.attend(
+    jnp.float32(queries),
+    jnp.float32(own),
+    [(jnp.float32(kv), jnp.asarray(mask)) for kv, mask in segments],
+  )
+  expected = plain_attention(queries, own, segments)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_masked_may_hold_anything():
+  """Empty pages and buffers hold zeros or old tokens; neither may leak."""
+  queries = jnp.float32(draw(B, K, S, H, D))
+  own = jnp.float32(draw(B, K, S, 2, G, D))
+  mask = np.zeros((B, 1, 1, 5), bool)
+  plain = attention.attend(queries, own, [])
+  for fill in 0.0, 1e6, -1e6:
+    masked = (jnp.full((B, 5, 2, G, D), fill), jnp.asarray(mask))
+    found = attention.attend(queries, own, [masked])
+    np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-6)
+
+
+def test_grouped_queries_equal_repeated_heads():
+  queries = jnp.float32(draw(B, K, S, H, D))
+  own = jnp.float32(draw(B, K, S, 2, G, D))
+  segments = [
+    (jnp.float32(kv), jnp.asarray(mask)) for kv, mask in some_segments()
+  ]
+  grouped = attention.attend(queries, own, segments)
+  repeat = lambda x: jnp.repeat(x, H // G, axis=-2)
+  repeated = attention.attend(
+    queries, repeat(own), [(repeat(kv), mask) for kv, mask in segments]
+  )
+  np.testing.assert_allclose(grouped, repeated, rtol=1e-5, atol=1e-6)
+
+
+def test_rotation_against_complex_numbers():
+  positions = np.array([[0, 1, 5, 1000]])
+  x = draw(1, 4, 3, D)
+  found = attention.rotate(
+    jnp.float32(x), attention.rotation(jnp.asarray(positions), D, 100.0)
+  )
+  z = x[..., : D // 2] + 1j * x[..., D // 2 :]
+  angle = positions[..., None, None] * 100.0 ** (-np.arange(0, D, 2) / D)
+  z = z * np.exp(1j * angle)
+  expected = np.concatenate([z.real, z.imag], axis=-1)
+  np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_rotated_products_depend_on_relative_positions_only():
+  q, k = jnp.float32(draw(1, D)), jnp.float32(draw(1, D, seed=1))
+
+  def product(i, j):
+    turn = lambda x, p: attention.rotate(
+      x, jax.tree.map(lambda c: c, attention.rotation(jnp.int32(p), D, 1e4))
+    )
+    return float(jnp.sum(turn(q, i) * turn(k, j)))
+
+  for gap in 0, 1, 7:
+    products = [product(place + gap, place) for place in (0, 3, 50)]
+    np.testing.assert_allclose(products, products[0], atol=1e-4)
+  assert abs(product(1, 0) - product(7, 0)) > 1e-2
+  assert abs(product(1, 0) - product(0, 1)) > 1e-3
+
+
+def test_rotation_keeps_the_length_and_the_type():
+  x = jnp.bfloat16(draw(3, 2, D))
+  turned = attention.rotate(x, attention.rotation(jnp.arange(3), D, 1e4))
+  assert turned.dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    jnp.linalg.norm(turned.astype(jnp.float32), axis=-1),
+    jnp.linalg.norm(x.astype(jnp.float32), axis=-1),
+    rtol=2e-2,
+  )
