@@ -35,9 +35,7 @@ def apply_fn(params, tokens, positions, *, segments=(), read=None):
       segment.mask, (*own.shape[:3], segment.mask.shape[-1])
     )
     letters = "bkce" if keys.ndim == 4 else "bce"
-    total += jnp.einsum(
-      f"bksc,{letters}->bkse", mask.astype(keys.dtype), keys
-    )
+    total += jnp.einsum(f"bksc,{letters}->bkse", mask.astype(keys.dtype), keys)
   hidden = jnp.sin(total)
   logits = hidden @ params["logits"] + params["bias"][tokens]
   values = hidden @ params["value"]
