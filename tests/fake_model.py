@@ -1,6 +1,6 @@
 """A network of ten lines, and the same in plain NumPy.
 
-Its logits and values depend on every token that is attended to and on its place,
+Its logits and values depend on every token attended to and on its place,
 so that a wrong mask, position or segment shows.
 """
 
@@ -15,7 +15,10 @@ def init_params(
 ):
   """Return random parameters; `bias` `[V, V]` says what follows a token."""
   rng = np.random.default_rng(seed)
-  draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+
+  def draw(*shape):
+    return rng.normal(size=shape).astype(np.float32)
+
   if bias is None:
     bias = np.zeros((vocab_size, vocab_size))
   return {

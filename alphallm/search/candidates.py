@@ -174,7 +174,8 @@ def sample(
     model_tokens=jnp.zeros((batch,), jnp.int32),
   )
   beams = extend(beams, jnp.broadcast_to(logits[:, None], (batch, k, vocab)))
-  beams = jax.lax.while_loop(is_running, advance, beams)
+  if t > 1:
+    beams = jax.lax.while_loop(is_running, advance, beams)
   candidates = Candidates(
     tokens=beams.tokens, lengths=beams.lengths, log_probs=beams.log_probs
   )

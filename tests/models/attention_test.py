@@ -1,4 +1,5 @@
-import jax
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_grouped_queries_equal_repeated_heads():
     (jnp.float32(kv), jnp.asarray(mask)) for kv, mask in some_segments()
   ]
   grouped = attention.attend(queries, own, segments)
-  repeat = lambda x: jnp.repeat(x, H // G, axis=-2)
+  repeat = functools.partial(jnp.repeat, repeats=H // G, axis=-2)
   repeated = attention.attend(
     queries, repeat(own), [(repeat(kv), mask) for kv, mask in segments]
   )
@@ -96,10 +97,10 @@ def test_rotated_products_depend_on_relative_positions_only():
   q, k = jnp.float32(draw(1, D)), jnp.float32(draw(1, D, seed=1))
 
   def product(i, j):
-    turn = lambda x, p: attention.rotate(
-      x, jax.tree.map(lambda c: c, attention.rotation(jnp.int32(p), D, 1e4))
+    angles = [attention.rotation(jnp.int32(p), D, 1e4) for p in (i, j)]
+    return float(
+      jnp.sum(attention.rotate(q, angles[0]) * attention.rotate(k, angles[1]))
     )
-    return float(jnp.sum(turn(q, i) * turn(k, j)))
 
   for gap in 0, 1, 7:
     products = [product(place + gap, place) for place in (0, 3, 50)]

@@ -176,12 +176,11 @@ def test_segments_equal_one_pass(name):
       n = len(whole)
       whole = np.pad(whole, (0, 17 - n))[None, None]
       plain = apply_fn(params, whole, places(whole))
-      last = lambda x, n=n: x[0, 0, n - 3 : n]
       near = functools.partial(np.testing.assert_allclose, atol=1e-5, rtol=1e-5)
-      near(found.logits[row, j], last(plain.logits))
-      near(found.value_logits[row, j], last(plain.value_logits))
+      near(found.logits[row, j], plain.logits[0, 0, n - 3 : n])
+      near(found.value_logits[row, j], plain.value_logits[0, 0, n - 3 : n])
       for kv, expected in zip(found.kv, plain.kv, strict=True):
-        near(kv[row, j], last(expected))
+        near(kv[row, j], expected[0, 0, n - 3 : n])
 
 
 def test_causality_by_zero_gradients():
