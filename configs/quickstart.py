@@ -37,14 +37,14 @@ def get_config():
     num_targets=2,  # candidates of a state that are learned from
   )
   config.learner = dict(
-    batch_size=256,  # states
-    learning_rate=2e-3,  # peak, of AdamW
+    batch_size=128,  # states
+    learning_rate=3e-3,  # peak, of AdamW
     warmup_steps=100,
     decay_steps=4_000,  # of the cosine
     average=0.99,  # decay per step of the average of the weights
     capacity=40_000,  # states in the replay buffer
     min_examples=2_000,  # states before the first step
-    reuse=8.0,  # times that a state is used
+    reuse=4.0,  # times that a state is used
     learn_from_failures=True,
   )
   config.train = dict(

@@ -27,6 +27,8 @@ FLOORS = {
   "measure": 5,
   "config": 6,
   "program": 7,
+  "plots": 7,
+  "words": 7,
   "evaluate": 8,
   "train": 8,
   "solve": 8,

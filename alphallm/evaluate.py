@@ -1,0 +1,304 @@
+"""Measure a trained policy on held-out problems: alone, and with search.
+
+  python -m alphallm.evaluate --config configs/quickstart.py --workdir W
+      [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
+"""
+
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+from alphallm import (
+  checkpoint,
+  measure,
+  metrics,
+  plots,
+  program,
+  words,
+)
+from alphallm import config as config_lib
+from alphallm.models import transformer
+from alphallm.search import play
+from alphallm.tasks import plans
+
+_METHODS = ("greedy", "sampled", "best_of_n", "mcts")
+_MOST_SAMPLES = 512  # of best-of-N, for one problem
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Of the run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept.")
+_METHOD_NAMES = flags.DEFINE_list(
+  "methods", list(_METHODS), f"Which of {', '.join(_METHODS)}."
+)
+_SIMULATIONS = flags.DEFINE_list(
+  "simulations", ["4", "16", "64"], "Budgets of mcts, in simulations a move."
+)
+_NUM_PROBLEMS = flags.DEFINE_integer(
+  "num_problems", 1000, "Held-out problems to draw.", lower_bound=1
+)
+_PROBLEMS = flags.DEFINE_string(
+  "problems", None, "A file or folder of problems, instead of drawn ones."
+)
+_PLANS = flags.DEFINE_string(
+  "plans", None, "Where the plans that were found go, in PDDL (blocks world)."
+)
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", "latest", "Which: latest, best, or an iteration."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One method, measured.
+
+  Attributes:
+    name: of the method, with its budget.
+    asks: what it asked of the environment while it searched.
+    solved: `[n]` bool.
+    tokens: `[n]`, tokens that the network processed for each problem.
+    seconds: for all problems, compilation included if it came first.
+    steps: mean number of steps of the solved ones.
+  """
+
+  name: str
+  asks: str
+  solved: np.ndarray
+  tokens: np.ndarray
+  seconds: float
+  steps: float
+
+  @property
+  def share(self) -> float:
+    return float(np.mean(self.solved))
+
+
+def load(
+  run: config_lib.Run, workdir: pathlib.Path, which: str = "latest"
+) -> tuple[Any, int]:
+  """Return the averaged parameters of a checkpoint, and its iteration.
+
+  Raises:
+    CheckpointError: if there is none, or it is damaged.
+  """
+  shapes = jax.eval_shape(
+    lambda key: transformer.init_params(run.model.config, key),
+    jax.random.key(0),
+  )
+  wanted = {"learner": {"average": shapes}}
+  with checkpoint.Checkpointer(
+    workdir / "checkpoints", best="greedy", read_only=True
+  ) as checkpointer:
+    if which == "latest":
+      restored = checkpointer.restore_newest_whole(wanted, partial=True)
+    elif which == "best":
+      restored = checkpointer.restore(wanted, "best", partial=True)
+    elif which.isdecimal():
+      restored = checkpointer.restore(wanted, int(which), partial=True)
+    else:
+      raise config_lib.UserError(
+        f"--checkpoint={which}: give latest, best, or an iteration"
+      )
+  return restored.state["learner"]["average"], restored.step
+
+
+class Methods:
+  """Ways to solve the same problems, each compiled once."""
+
+  def __init__(
+    self,
+    run: config_lib.Run,
+    problems: Any,
+    *,
+    methods: list[str],
+    simulations: list[int],
+  ):
+    self._rng_key = jax.random.key(run.seed)
+    self._problems = problems
+    self._shown = methods
+    fixed = {"greedy": config_lib.GREEDY, "sampled": config_lib.SAMPLED}
+    searches = {name: fixed[name] for name in methods if name in fixed}
+    if "best_of_n" in methods:
+      searches["sampled"] = config_lib.SAMPLED
+    if {"mcts", "best_of_n"} & set(methods):
+      for n in sorted(simulations):
+        searches[f"mcts_{n}"] = config_lib.for_evaluation(run, n)
+    self._searches = searches
+    self._solvers = {
+      name: measure.solver(run.model.apply, run.task, search)
+      for name, search in searches.items()
+    }
+
+  def measure(
+    self, params: Any
+  ) -> tuple[list[Row], dict[str, play.SearchResult]]:
+    """Solve the problems by every method.
+
+    Best-of-N samples whole solutions until one is right or the tokens of the
+    largest tree search (by problem) are spent; like it, it may ask the checker.
+
+    Returns:
+      A row for each method, and the result of each but best-of-N by name.
+    """
+    rows, results = [], {}
+    for name, solve in self._solvers.items():
+      began = time.monotonic()
+      result = measure.run(solve, params, self._rng_key, self._problems)
+      results[name] = result
+      rows.append(
+        Row(
+          name=name,
+          asks=self._searches[name].permission,
+          solved=result.solved,
+          tokens=measure.tokens(result),
+          seconds=time.monotonic() - began,
+          steps=_mean(result.episode.num_steps[result.solved]),
+        )
+      )
+    if "best_of_n" in self._shown:
+      rows.append(self._best_of_n(params, rows[-1]))
+    rows = [row for row in rows if row.name.split("_")[0] in self._kinds()]
+    for row in rows:
+      print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
+    return rows, results
+
+  def _kinds(self) -> set[str]:
+    return {name.split("_")[0] for name in self._shown}
+
+  def _best_of_n(self, params: Any, reference: Row) -> Row:
+    """Sample whole solutions until one is right or the tokens are spent."""
+    total = len(reference.solved)
+    solved, steps = np.zeros(total, bool), np.zeros(total)
+    tokens = np.zeros(total, np.int64)
+    began = time.monotonic()
+    for sample in range(_MOST_SAMPLES):
+      open_ = ~solved & (tokens < reference.tokens)
+      if not open_.any():
+        break
+      key = jax.random.fold_in(self._rng_key, 1 + sample)
+      result = measure.run(
+          self._solvers["sampled"], params, key, self._problems
+        )
+      tokens += np.where(open_, measure.tokens(result), 0)
+      steps = np.where(open_, result.episode.num_steps, steps)
+      solved |= open_ & result.solved
+    return Row(
+      name=f"best_of_n at {reference.name}",
+      asks="checker",
+      solved=solved,
+      tokens=tokens,
+      seconds=time.monotonic() - began,
+      steps=_mean(steps[solved]),
+    )
+
+
+def _mean(x) -> float:
+  return float(np.mean(x)) if len(x) else float("nan")
+
+
+def table(before: list[Row], after: list[Row]) -> str:
+  """Return the rows as a table in Markdown, untrained beside trained."""
+  untrained = {row.name: row for row in before}
+  lines = [
+    "| method | may ask | random weights | trained | 95% interval | steps "
+    "| tokens a problem |",
+    "|---|---|---|---|---|---|---|",
+  ]
+  for row in after:
+    low, high = measure.interval(int(row.solved.sum()), len(row.solved))
+    first = untrained.get(row.name)
+    lines.append(
+      f"| {row.name} | {row.asks} | {first.share:.1%} | {row.share:.1%} "
+      f"| {low:.1%} to {high:.1%} | {row.steps:.1f} | {row.tokens.mean():.0f} |"
+      if first
+      else f"| {row.name} | {row.asks} | | {row.share:.1%} "
+      f"| {low:.1%} to {high:.1%} | {row.steps:.1f} | {row.tokens.mean():.0f} |"
+    )
+  return "\n".join(lines)
+
+
+def main(argv) -> None:
+  del argv
+  unknown = set(_METHOD_NAMES.value) - set(_METHODS)
+  if unknown:
+    raise config_lib.UserError(
+      f"--methods: {', '.join(sorted(unknown))} is none of "
+      f"{', '.join(_METHODS)}"
+    )
+  simulations = [int(n) for n in _SIMULATIONS.value if n.isdecimal() and int(n)]
+  if len(simulations) != len(_SIMULATIONS.value) or not simulations:
+    raise config_lib.UserError("--simulations: give positive numbers")
+  workdir = pathlib.Path(_WORKDIR.value)
+  run = config_lib.make_run(_CONFIG.value, workdir)
+  params, iteration = load(run, workdir, _CHECKPOINT.value)
+  problems = read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
+  count = jax.tree.leaves(problems)[0].shape[0]
+  source = _PROBLEMS.value or "drawn from the test split"
+  print(
+    f"iteration {iteration} of {workdir}, {count} problems ({source}), "
+    f"{jax.devices()[0].platform}",
+    flush=True,
+  )
+  methods = Methods(
+    run, problems, methods=_METHOD_NAMES.value, simulations=simulations
+  )
+  random = transformer.init_params(run.model.config, jax.random.key(run.seed))
+  print("with random weights:", flush=True)
+  before, _ = methods.measure(random)
+  print("trained:", flush=True)
+  after, results = methods.measure(params)
+  print("\n" + table(before, after) + "\n")
+  figures = {}
+  for row in after:
+    name = row.name.split(" ")[0]
+    low, high = measure.interval(int(row.solved.sum()), count)
+    figures[name] = row.share
+    figures[f"{name}_interval"] = [low, high]
+    figures[f"{name}_tokens"] = float(row.tokens.mean())
+    figures[f"{name}_permission"] = row.asks
+  for row in before:
+    figures[f"{row.name.split(' ')[0]}_random_weights"] = row.share
+  figures["num_problems"] = count
+  figures["problems"] = source
+  path = metrics.write_summary(
+    workdir,
+    figures,
+    program="evaluate",
+    config=_CONFIG.value.to_dict(),
+    seeds=[run.seed],
+  )
+  print(f"figures: {path}")
+  curve = plots.learning_curve(workdir)
+  if curve:
+    print(f"learning curve: {curve}")
+  if _PLANS.value and results:
+    name = list(results)[-1]
+    written = plans.write(
+      run.task, problems, results[name], _PROBLEMS.value, _PLANS.value
+    )
+    print(f"plans of {name}: {written} files in {_PLANS.value}")
+  if "mcts" in _METHOD_NAMES.value:
+    search = config_lib.for_evaluation(run, max(simulations))
+    print("\n" + words.example(run, search, params, problems))
+
+
+def read_problems(run: config_lib.Run, path: str | None, count: int) -> Any:
+  """Read problems from a path, or draw `count` of the test split.
+
+  Raises:
+    UserError: if they cannot be read.
+  """
+  if path is None:
+    return run.task.sample_numpy(np.random.default_rng(0), count, "test")
+  try:
+    return run.task.read_problems(path)
+  except (ValueError, OSError) as error:
+    raise config_lib.UserError(f"--problems: {error}") from error
+
+
+if __name__ == "__main__":
+  program.run(main, required=("config", "workdir"))

@@ -1,0 +1,45 @@
+"""Pictures of a run (matplotlib, the `plots` extra)."""
+
+import pathlib
+import warnings
+
+from alphallm import metrics
+
+
+def learning_curve(workdir) -> pathlib.Path | None:
+  """Draw what was measured while training against its seconds.
+
+  Returns:
+    The path of the PNG; None, with a warning, where matplotlib is missing or
+    nothing was measured.
+  """
+  try:
+    from matplotlib import figure
+  except ImportError:
+    warnings.warn(
+      "no learning curve: pip install 'alphallm[plots]'", stacklevel=2
+    )
+    return None
+  lines = [
+    line for line in metrics.read_metrics(workdir) if "train_seconds" in line
+  ]
+  if not lines:
+    warnings.warn("no learning curve: nothing was measured", stacklevel=2)
+    return None
+  names = [name for name in lines[0] if name.startswith("test/")]
+  picture = figure.Figure(figsize=(6, 4), layout="constrained", dpi=150)
+  axes = picture.subplots()
+  for name in names:
+    seconds = [line["train_seconds"] for line in lines]
+    shares = [100 * line[name] for line in lines]
+    axes.plot(seconds, shares, marker="o", markersize=3, label=name[5:])
+  axes.set(
+    xlabel="seconds of training (self-play and learning)",
+    ylabel="held-out problems solved, %",
+    ylim=(-2, 102),
+  )
+  axes.grid(alpha=0.3)
+  axes.legend()
+  path = pathlib.Path(workdir) / "learning_curve.png"
+  picture.savefig(path)
+  return path
