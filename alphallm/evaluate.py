@@ -1,7 +1,7 @@
 """Measure a trained policy on held-out problems: alone, and with search.
 
-  python -m alphallm.evaluate --config configs/quickstart.py --workdir W
-      [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
+python -m alphallm.evaluate --config configs/quickstart.py --workdir W
+    [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
 """
 
 import dataclasses
@@ -181,8 +181,8 @@ class Methods:
         break
       key = jax.random.fold_in(self._rng_key, 1 + sample)
       result = measure.run(
-          self._solvers["sampled"], params, key, self._problems
-        )
+        self._solvers["sampled"], params, key, self._problems
+      )
       tokens += np.where(open_, measure.tokens(result), 0)
       steps = np.where(open_, result.episode.num_steps, steps)
       solved |= open_ & result.solved

@@ -86,9 +86,9 @@ def play_round(
 ) -> tuple[Slots, Harvest]:
   """Search and play `num_moves` moves in every slot.
 
-  A slot whose episode ends takes its next problem at once. The function is plain:
-  it runs under `jit`, `shard_map` or `pmap` over the leading B, and what happens
-  in a slot depends on nothing but that slot.
+  A slot whose episode ends takes its next problem at once. The function is
+  plain: it runs under `jit`, `shard_map` or `pmap` over the leading B, and what
+  happens in a slot depends on nothing but that slot.
 
   Args:
     apply_fn: the network.

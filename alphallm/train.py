@@ -1,6 +1,6 @@
 """Train a policy by self-play, from random weights: search, learn, measure.
 
-  python -m alphallm.train --config configs/quickstart.py --workdir runs/quickstart
+python -m alphallm.train --config configs/quickstart.py --workdir runs/quickstart
 """
 
 import functools
@@ -20,12 +20,14 @@ from ml_collections import config_flags
 
 from alphallm import (
   checkpoint,
-  config as config_lib,
   measure,
   metrics,
   program,
   selfplay,
   sharding,
+)
+from alphallm import (
+  config as config_lib,
 )
 from alphallm.learning import learner, replay
 from alphallm.models import transformer
@@ -75,7 +77,9 @@ class Trainer:
     count = slots * (moves or 1)
     drawn = self.run.task.sample_numpy(rng, count, "train")
     if moves is not None:
-      drawn = jax.tree.map(lambda x: x.reshape(slots, moves, *x.shape[1:]), drawn)
+      drawn = jax.tree.map(
+        lambda x: x.reshape(slots, moves, *x.shape[1:]), drawn
+      )
     return jax.device_put(drawn, self._split)
 
   def init(self) -> RunState:
@@ -167,9 +171,7 @@ class Trainer:
     learned, buffer, credit, scalars = self._learn(
       state.learner, state.replay, state.credit, harvest, key
     )
-    state = RunState(
-      learner=learned, slots=slots, replay=buffer, credit=credit
-    )
+    state = RunState(learner=learned, slots=slots, replay=buffer, credit=credit)
     return state, scalars
 
 

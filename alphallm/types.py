@@ -101,7 +101,7 @@ class Line:
     lengths: `[B, M, K]` int32.
     actions: `[B, M]` int32, the candidate to play.
     weights: `[B, M, K]` float32, the policy to learn: the search's improved
-      one, or one-hot on a solved path; all zero where there is nothing to learn.
+      one, or one-hot on a solved path; all zero if there is nothing to learn.
     length: `[B]` int32, how many of the M steps are there, at least 1.
     solves: `[B]` bool, whether the line was found to solve the problem.
   """
@@ -116,7 +116,7 @@ class Line:
 
 @chex.dataclass(frozen=True)
 class Episode:
-  """One attempt at a problem: D + 1 states, the last ones unused if it is short.
+  """One attempt at a problem: D + 1 states, of which a short one uses fewer.
 
   Shapes are of one episode; R is 1 where contexts append (one context holds
   all states), D + 1 where they reset (a context for each state).

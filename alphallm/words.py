@@ -35,7 +35,9 @@ def example(
   problem = jax.tree.map(lambda x: x[chosen : chosen + 1], problems)
 
   task = run.task
-  trace = jax.vmap(lambda p: play.start(task, search.num_candidates, p))(problem)
+  trace = jax.vmap(lambda p: play.start(task, search.num_candidates, p))(
+    problem
+  )
   step = jax.jit(
     lambda p, k, t: mcts.search(
       run.model.apply, task, search, p, k, t.state, t.context

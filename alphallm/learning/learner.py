@@ -1,4 +1,4 @@
-"""The AlphaZero learner: candidates scored against one pass of their context."""
+"""The AlphaZero learner: candidates scored against one pass of a context."""
 
 import dataclasses
 from collections.abc import Callable
@@ -88,9 +88,7 @@ def score(
   c = batch.context.shape[-1]
   places = jnp.broadcast_to(jnp.arange(c)[None, None], (b, 1, c))
   last = batch.ends - 1
-  prefix = apply_fn(
-    params, batch.context[:, None], places, read=last[:, None]
-  )
+  prefix = apply_fn(params, batch.context[:, None], places, read=last[:, None])
   first = jax.nn.log_softmax(prefix.logits[:, 0])  # [B, S, V]
   tokens = batch.candidates.reshape(b, s * j, t)
   is_token = tokens != tokenizer.PAD_ID

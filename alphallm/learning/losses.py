@@ -49,4 +49,6 @@ def discounted_outcome(
   """
   t = jnp.arange(length).reshape((1,) * num_steps.ndim + (length,))
   to_go = jnp.maximum(num_steps[..., None] - 1 - t, 0)
-  return jnp.where(solved[..., None], discount ** to_go.astype(jnp.float32), 0.0)
+  return jnp.where(
+    solved[..., None], discount ** to_go.astype(jnp.float32), 0.0
+  )

@@ -35,7 +35,8 @@ class Replay:
 
   Attributes:
     examples: `[capacity, ...]`.
-    added: `[]` int32, examples ever added; the next place is `added % capacity`.
+    added: `[]` int32, examples ever added; the next goes to
+      `added % capacity`.
   """
 
   examples: Example

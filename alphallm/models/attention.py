@@ -1,9 +1,9 @@
 """Attention of token spans over the segments of a cache.
 
-A span attends to itself and to segments that were computed before: the prompt,
-the steps of its ancestors in a tree, its own earlier tokens. A segment belongs to
-a problem and is then shared by all spans of it (no candidate copies the prefix),
-or to one span alone.
+A span attends to itself and to segments that were computed before: the
+prompt, the steps of its ancestors in a tree, its own earlier tokens. A segment
+belongs to a problem and is then shared by all spans of it (no candidate copies
+the prefix), or to one span alone.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Candidate steps of a node: K spans of tokens, decoded side by side.
 
-The candidates attend to shared segments (the prefix is held once) and to a small
-buffer of their own. The loop ends as soon as every candidate of every row has.
+The candidates attend to shared segments (the prefix is held once) and to a
+small buffer of their own. The loop ends as soon as all candidates of all rows
+have.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Tree search for one move: mctx over candidate steps, with pages in the tree.
 
-A node is a reasoning state and holds K candidate steps, sampled when the node is
-made; an action of mctx is the index of a candidate. What the search may ask of the
-environment is its `permission`:
+A node is a reasoning state and holds K candidate steps, sampled when the node
+is made; an action of mctx is the index of a candidate. What the search may ask
+of the environment is its `permission`:
 
   nothing  a step is only text: neither its legality nor its outcome is known
   rules    legality, observations and termination
@@ -146,8 +146,8 @@ def search(
   asks = config.permission != "nothing"
   if resets and not asks and config.num_simulations > 0:
     raise ValueError(
-      "a task that resets its context at every observation needs a search with "
-      "permission 'rules' or 'checker'"
+      "a task that resets its context at every observation needs a search "
+      "with permission 'rules' or 'checker'"
     )
   batch = context.lengths.shape[0]
   k = config.num_candidates
@@ -199,7 +199,12 @@ def search(
 
   # The root.
   root_kv, steps, logits, wins, value, cost = evaluate(
-    0, state, context.tokens, context.lengths, jnp.zeros_like(context.lengths), ()
+    0,
+    state,
+    context.tokens,
+    context.lengths,
+    jnp.zeros_like(context.lengths),
+    (),
   )
   held = jnp.arange(context.tokens.shape[1])[None] < context.lengths[:, None]
   prompt = attention.Segment(kv=root_kv, mask=held[:, None, None])
@@ -363,7 +368,9 @@ def _ask(
     return steps, after
   k = config.num_candidates
   split = jax.vmap(lambda key: jax.random.split(key, k))(rng_keys)
-  tokens, lengths = jax.vmap(jax.vmap(task.random_step, (0, None)))(split, state)
+  tokens, lengths = jax.vmap(jax.vmap(task.random_step, (0, None)))(
+    split, state
+  )
   proposed = candidates_lib.Candidates(
     tokens=tokens, lengths=lengths, log_probs=jnp.zeros_like(steps.log_probs)
   )

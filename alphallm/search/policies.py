@@ -1,9 +1,9 @@
 """How a tree is searched: Gumbel MuZero and PUCT, through mctx.
 
 Both call `mctx.search` with mctx's own selection functions. They differ from
-`mctx.gumbel_muzero_policy` and `mctx.muzero_policy` in one thing: the noise at the
-root comes from a key per problem, so that a result does not depend on how the
-problems were batched.
+`mctx.gumbel_muzero_policy` and `mctx.muzero_policy` in one thing: the noise at
+the root comes from a key per problem, so that a result does not depend on how
+the problems were batched.
 """
 
 import functools

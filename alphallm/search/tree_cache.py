@@ -1,9 +1,9 @@
 """Keys and values in the tree: one page for the tokens that a node adds.
 
-A cache of the whole prefix in every node would cost nodes x prefix of memory, no
-cache at all a pass over the whole prefix at every expansion. Here each expansion
-owns one page; a node knows the ids of its ancestors' pages, which an expansion
-gathers once, as one segment.
+A cache of the whole prefix in every node would cost nodes x prefix of memory,
+no cache at all a pass over the whole prefix at every expansion. Here each
+expansion owns one page; a node knows the ids of its ancestors' pages, which an
+expansion gathers once, as one segment.
 """
 
 import chex

@@ -17,9 +17,9 @@ class Task(abc.ABC):
   """A small environment over token steps.
 
   A state is rendered as text that ends in a newline; a step is text that ends
-  in the delimiter, a newline. `init` and `step` are pure `jnp`, for one problem;
-  the search runs them under `vmap` and `jit`. A task is a static value: it is
-  closed over, never traced.
+  in the delimiter, a newline. `init` and `step` are pure `jnp`, for one
+  problem; the search runs them under `vmap` and `jit`. A task is a static
+  value: it is closed over, never traced.
 
   Attributes:
     name: the name of the task, also of its dataset.
@@ -57,7 +57,8 @@ class Task(abc.ABC):
   ) -> Any:
     """Draw problems of a split: a pytree of arrays `[num_problems, ...]`.
 
-    The splits are disjoint by a hash of the problem that ignores its symmetries.
+    The splits are disjoint by a hash of the problem that ignores its
+    symmetries.
     """
 
   def sample(
@@ -69,7 +70,7 @@ class Task(abc.ABC):
 
   @abc.abstractmethod
   def init(self, problem: Any) -> types.State:
-    """Return the initial state of one problem; its observation is the prompt."""
+    """Return the initial state of a problem; its observation is the prompt."""
 
   @abc.abstractmethod
   def step(

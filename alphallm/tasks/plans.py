@@ -39,8 +39,9 @@ def write(
     names = [problem.names for _, problem in described]
     places = [pathlib.Path(place) for place, _ in described]
     stems = [
-      "-".join((place.parent.name, place.stem, place.suffix.partition(":")[2]))
-      .strip("-")
+      "-".join(
+        (place.parent.name, place.stem, place.suffix.partition(":")[2])
+      ).strip("-")
       for place in places
     ]
   written = 0

@@ -1,0 +1,49 @@
+"""Blocks world of one size, with search and without, reset or append.
+
+  --config configs/blocks_world.py:6             tree search, 6 blocks
+  --config configs/blocks_world.py:6,no_search   imitate what sampling solved
+  --config configs/blocks_world.py:4,append      the context is the whole story
+  --config configs/blocks_world.py:4,ci          90 seconds on two cores
+"""
+
+from configs import quickstart
+
+# Iterations that take about as long as the comparison allows on two cores.
+_ITERATIONS = {3: 10, 4: 30, 5: 60, 6: 90}
+
+
+def get_config(variant: str = "4"):
+  """Return the quickstart's config for one number of blocks.
+
+  Args:
+    variant: the number of blocks, then any of `no_search`, `append` and `ci`,
+      separated by commas.
+  """
+  blocks, *options = variant.split(",")
+  unknown = set(options) - {"no_search", "append", "ci"}
+  if unknown or not blocks.isdecimal():
+    raise ValueError(
+      f"blocks_world.py:{variant}: give a number of blocks, then any of "
+      "no_search, append, ci"
+    )
+  config = quickstart.get_config()
+  config.task.min_blocks = config.task.max_blocks = int(blocks)
+  config.search.max_depth = 2 * int(blocks)
+  config.train.num_iterations = _ITERATIONS.get(int(blocks), 120)
+  config.learner.decay_steps = 40 * config.train.num_iterations
+  if "no_search" in options:
+    # The same candidates, the same rules, the same checker, but no tree: a
+    # candidate is drawn, a winning one is seen, and what was solved is imitated.
+    config.search.num_simulations = 0
+    config.learner.learn_from_failures = False
+    config.train.num_iterations *= 6  # moves are cheaper; compare by time
+  if "append" in options:
+    config.task.context = "append"
+    config.learner.batch_size = 32  # episodes; each holds all of its states
+    config.learner.capacity = 8_000
+    config.learner.min_examples = 500
+  if "ci" in options:
+    config.train.num_iterations = 12
+    config.train.evaluate_every = 4
+    config.learner.decay_steps = 800
+  return config
