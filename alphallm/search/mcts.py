@@ -86,7 +86,7 @@ class Node:
     depth: `[]`, edges from the root.
     context_length: `[]`, tokens that lead here.
     pages: `[D]`, ids of the pages that hold the tokens after the root.
-    context: `[C + D * page_tokens]`, those tokens, if they are recomputed.
+    context: `[C]`, those tokens, if they are recomputed.
   """
 
   state: types.State
@@ -209,7 +209,6 @@ def search(
   held = jnp.arange(context.tokens.shape[1])[None] < context.lengths[:, None]
   prompt = attention.Segment(kv=root_kv, mask=held[:, None, None])
   zeros = jnp.zeros((batch,), jnp.int32)
-  extra = config.depth * page_tokens
   node = Node(
     state=state,
     tokens=steps.tokens,
@@ -220,7 +219,7 @@ def search(
     pages=jnp.full(
       (batch, config.depth if paged else 0), tree_cache.NO_PAGE, jnp.int32
     ),
-    context=jnp.pad(context.tokens, ((0, 0), (0, extra)))
+    context=context.tokens
     if recomputes
     else jnp.zeros((batch, 0), jnp.int32),
   )
@@ -296,6 +295,8 @@ def search(
 
   def loop_fn(lower, upper, body, init):
     """Carry the pages along; stop when every problem has been solved."""
+    if config.num_simulations == 0:  # The body cannot even be traced.
+      return init
 
     def is_running(carry):
       sim, _, _, (_, tree) = carry

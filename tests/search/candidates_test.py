@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import unoptimized
 
 from alphallm.models import attention
 from alphallm.search import candidates
@@ -17,7 +18,7 @@ PROMPT = [4, 1, 2]
 def sampler(k, t, stop_ids, noise=True, temperature=1.0):
   """Return `f(params, keys, prompts, lengths)`, jitted."""
 
-  @jax.jit
+  @unoptimized.jit
   def sample(params, keys, prompts, lengths):
     places = jnp.broadcast_to(jnp.arange(prompts.shape[1]), prompts.shape)
     output = fake_model.apply_fn(

@@ -1,7 +1,7 @@
 """Gumbel MuZero and PUCT over candidate steps, recursively, in plain Python.
 
-Written from Danihelka et al. (2022) and Silver et al. (2018) in float64, over the
-toy task and the fake network; knows nothing of mctx, of pages or of batches.
+Written from Danihelka et al. (2022) and Silver et al. (2018) in float64, over
+the toy task and the fake network; knows nothing of mctx, pages or batches.
 """
 
 import dataclasses
@@ -60,6 +60,7 @@ class Search:
   resets: bool = False
   rule: str = "gumbel"
   noise: np.ndarray | None = None
+  tied: bool = False  # whether PUCT met a tie, which mctx breaks at random
 
   def run(self, walk=None, context=None):
     walk = walk or toy_task.start(self.problem)
@@ -221,9 +222,13 @@ class Search:
     seen, q = node.visits > 0, node.qvalues
     known = [node.value, *q[seen]]
     low, high = min(known), max(known)
+    self.tied |= bool(seen.any() and high - low < 1e-6)  # stretched to 0 or 1
     q = np.where(seen, (q - low) / max(high - low, 1e-8), 0.0)
     explore = c * math.sqrt(n) * softmax(node.logits) / (1 + node.visits)
-    return int(np.argmax(np.where(valid, q + explore, -np.inf)))
+    scores = np.where(valid, q + explore, -np.inf)
+    least, most = np.sort(scores)[-2:]
+    self.tied |= least > most - 1e-6
+    return int(np.argmax(scores))
 
 
 def softmax(logits):
