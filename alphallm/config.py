@@ -3,9 +3,14 @@
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
+import math
 import pathlib
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from alphallm import selfplay, tasks, tokenizer
 from alphallm.learning import learner
@@ -41,6 +46,32 @@ class Run:
   train: TrainConfig
 
 
+# Whole numbers are at least 1 and other numbers above 0, except for these,
+# which may be 0 too.
+_MAY_BE_ZERO = {
+  "seed",
+  "search.num_simulations",
+  "search.policy.gumbel_scale",
+  "search.policy.value_scale",
+  "search.policy.dirichlet_fraction",
+  "search.policy.temperature",
+  "learner.warmup_steps",
+  "learner.min_examples",
+  "learner.final_rate",
+  "learner.b2",
+  "learner.weight_decay",
+  "learner.value_weight",
+  "learner.average",
+}
+_AT_MOST_ONE = {
+  "search.discount",
+  "search.policy.dirichlet_fraction",
+  "learner.final_rate",
+  "learner.b2",
+  "learner.average",
+}
+
+
 def make_run(config: Any, workdir=None) -> Run:
   """Make the parts of a run.
 
@@ -52,41 +83,159 @@ def make_run(config: Any, workdir=None) -> Run:
     UserError: if a value is missing, unknown or out of range.
   """
   settings = config.to_dict()
-  task_settings = settings["task"]
+  kinds = {field.name: field.type for field in dataclasses.fields(Run)}
+  _check_names("", settings, kinds)
+  for room in kinds:
+    if room not in settings:
+      raise UserError(f"config.{room} is missing")
+    if room != "seed" and not isinstance(settings[room], dict):
+      raise UserError(f"config.{room}={settings[room]!r} is not a dict")
+  _check_value("seed", settings["seed"], int)
+  task = _make_task(settings["task"], workdir)
+  model = _make(
+    transformer.TransformerConfig,
+    "model",
+    settings["model"],
+    vocab_size=task.vocab_size,
+  )
+  run = Run(
+    seed=settings["seed"],
+    task=task,
+    model=transformer.PolicyValueTransformer(model),
+    search=_make(
+      mcts.SearchConfig,
+      "search",
+      settings["search"],
+      policy=make_policy(settings["search"]),
+    ),
+    selfplay=_make(selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]),
+    learner=_make(learner.LearnerConfig, "learner", settings["learner"]),
+    train=_make(TrainConfig, "train", settings["train"]),
+  )
+  _check_together(run)
+  return run
+
+
+def _make_task(settings: dict[str, Any], workdir) -> tasks.Task:
+  kinds = [name for name in tasks.__all__ if name != "Task"]
+  kind = settings.pop("kind", None)
+  if kind not in kinds:
+    raise UserError(f"config.task.kind={kind!r} is none of {', '.join(kinds)}")
   path = pathlib.Path(workdir or "") / "tokenizer.model"
-  try:
-    if workdir is not None and path.exists():
-      task_settings["tokenizer"] = tokenizer.Tokenizer.load(path)
-    kind = task_settings.pop("kind")
-    if kind not in tasks.__all__:
-      raise ValueError(f"task.kind={kind!r} is none of {tasks.__all__}")
-    task = getattr(tasks, kind)(**task_settings)
-    model = transformer.TransformerConfig(
-      vocab_size=task.vocab_size, **settings["model"]
-    )
-    return Run(
-      seed=settings["seed"],
-      task=task,
-      model=transformer.PolicyValueTransformer(model),
-      search=mcts.SearchConfig(
-        **settings["search"] | {"policy": make_policy(settings["search"])}
-      ),
-      selfplay=selfplay.SelfPlayConfig(**settings["selfplay"]),
-      learner=learner.LearnerConfig(**settings["learner"]),
-      train=TrainConfig(**settings["train"]),
-    )
-  except (TypeError, ValueError, KeyError) as error:
-    raise UserError(f"the config does not fit: {error}") from error
+  if workdir is not None and path.exists():
+    try:
+      settings["tokenizer"] = tokenizer.Tokenizer.load(path)
+    except ValueError as error:
+      raise UserError(f"{path} is damaged: {error}") from error
+  task = _make(getattr(tasks, kind), "task", settings)
+  for split in ("train", "test"):
+    try:
+      task.sample_numpy(np.random.default_rng(0), 1, split)
+    except ValueError as error:
+      raise UserError(f"config.task: {error}") from error
+  return task
 
 
 def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
-  """Return the search policy from its settings, `{"kind": ..., ...}`."""
+  """Return the search policy from its settings, `{"kind": ..., ...}`.
+
+  Raises:
+    UserError: if a setting is unknown or out of range.
+  """
   settings = dict(search_settings.get("policy", {"kind": "gumbel"}))
   kinds = {"gumbel": policies.gumbel, "puct": policies.puct}
-  kind = settings.pop("kind")
+  kind = settings.pop("kind", None)
   if kind not in kinds:
-    raise ValueError(f"search.policy.kind={kind!r} is none of {list(kinds)}")
+    raise UserError(
+      f"config.search.policy.kind={kind!r} is none of {', '.join(kinds)}"
+    )
+  known = {
+    name: parameter.annotation
+    for name, parameter in inspect.signature(kinds[kind]).parameters.items()
+    if parameter.default is not parameter.empty
+  }
+  _check_names("search.policy.", settings, known)
+  for name, value in settings.items():
+    _check_value(f"search.policy.{name}", value, known[name])
   return functools.partial(kinds[kind], **settings)
+
+
+def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
+  """Return a dataclass of a room's settings; `given` are not from the user."""
+  kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+  settings = {k: v for k, v in settings.items() if k != "policy"}
+  _check_names(f"{room}.", settings, kinds.keys() - given.keys())
+  for name, value in settings.items():
+    _check_value(f"{room}.{name}", value, kinds[name])
+  try:
+    return cls(**settings, **given)
+  except (TypeError, ValueError) as error:
+    raise UserError(f"config.{room}: {error}") from error
+
+
+def _check_names(prefix: str, names: Iterable[str], known: Iterable[str]):
+  for name in names:
+    if name not in known:
+      raise UserError(
+        f"config.{prefix}{name} is unknown; there are "
+        + ", ".join(sorted(known))
+      )
+
+
+def _check_value(key: str, value: Any, kind: Any) -> None:
+  """Raise unless a value is of the kind that is declared, and in its range."""
+  if kind == int | None and value is not None:
+    kind = int
+  if kind not in (int, float, bool, str):
+    return
+  if type(value) is not kind and not (kind is float and type(value) is int):
+    raise UserError(f"config.{key}={value!r} is not of type {kind.__name__}")
+  if kind in (bool, str):
+    return
+  least = 0 if key in _MAY_BE_ZERO else 1 if kind is int else None
+  most = 1 if key in _AT_MOST_ONE else 2**31 - 1 if kind is int else None
+  if not math.isfinite(value):
+    raise UserError(f"config.{key}={value} is not finite")
+  if least is None and value <= 0:
+    raise UserError(f"config.{key}={value} must be above 0")
+  if least is not None and value < least:
+    raise UserError(f"config.{key}={value} must be at least {least}")
+  if most is not None and value > most:
+    raise UserError(f"config.{key}={value} must be at most {most}")
+
+
+def _check_together(run: Run) -> None:
+  """Raise unless the parts of a run fit each other."""
+  search, play, task = run.search, run.selfplay, run.task
+  for name in ("dtype", "param_dtype"):
+    value = getattr(run.model.config, name)
+    if value not in ("float32", "bfloat16", "float16"):
+      raise UserError(
+        f"config.model.{name}={value!r} is none of float32, bfloat16, float16"
+      )
+  if play.num_targets > search.num_candidates:
+    raise UserError(
+      f"config.selfplay.num_targets={play.num_targets} is more than "
+      f"config.search.num_candidates={search.num_candidates}"
+    )
+  if search.num_simulations and search.permission == "nothing":
+    if task.context == "reset":
+      raise UserError(
+        "config.search.permission='nothing' needs config.task.context='append':"
+        " a context that is reset consists of what may not be asked"
+      )
+  if search.policy.func is policies.puct and not search.num_simulations:
+    raise UserError(
+      "config.search.policy.kind='puct' needs config.search.num_simulations of "
+      "at least 1"
+    )
+  states = 1 if task.context == "append" else task.max_steps + 1
+  most = play.num_slots * play.num_moves * states
+  if run.learner.capacity < most:
+    raise UserError(
+      f"config.learner.capacity={run.learner.capacity} is less than one "
+      f"iteration may bring, {most}"
+    )
 
 
 def for_evaluation(run: Run, num_simulations: int) -> mcts.SearchConfig:

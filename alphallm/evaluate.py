@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
 from alphallm import (
   checkpoint,
@@ -20,6 +19,7 @@ from alphallm import (
   metrics,
   plots,
   program,
+  tasks,
   words,
 )
 from alphallm import config as config_lib
@@ -30,8 +30,6 @@ from alphallm.tasks import plans
 _METHODS = ("greedy", "sampled", "best_of_n", "mcts")
 _MOST_SAMPLES = 512  # of best-of-N, for one problem
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Of the run.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept.")
 _METHOD_NAMES = flags.DEFINE_list(
   "methods", list(_METHODS), f"Which of {', '.join(_METHODS)}."
 )
@@ -202,21 +200,17 @@ def _mean(x) -> float:
 
 def table(before: list[Row], after: list[Row]) -> str:
   """Return the rows as a table in Markdown, untrained beside trained."""
-  untrained = {row.name: row for row in before}
   lines = [
     "| method | may ask | random weights | trained | 95% interval | steps "
     "| tokens a problem |",
     "|---|---|---|---|---|---|---|",
   ]
-  for row in after:
+  for first, row in zip(before, after, strict=True):
     low, high = measure.interval(int(row.solved.sum()), len(row.solved))
-    first = untrained.get(row.name)
+    steps = f"{row.steps:.1f}" if row.solved.any() else "–"
     lines.append(
       f"| {row.name} | {row.asks} | {first.share:.1%} | {row.share:.1%} "
-      f"| {low:.1%} to {high:.1%} | {row.steps:.1f} | {row.tokens.mean():.0f} |"
-      if first
-      else f"| {row.name} | {row.asks} | | {row.share:.1%} "
-      f"| {low:.1%} to {high:.1%} | {row.steps:.1f} | {row.tokens.mean():.0f} |"
+      f"| {low:.1%} to {high:.1%} | {steps} | {row.tokens.mean():.0f} |"
     )
   return "\n".join(lines)
 
@@ -232,8 +226,10 @@ def main(argv) -> None:
   simulations = [int(n) for n in _SIMULATIONS.value if n.isdecimal() and int(n)]
   if len(simulations) != len(_SIMULATIONS.value) or not simulations:
     raise config_lib.UserError("--simulations: give positive numbers")
-  workdir = pathlib.Path(_WORKDIR.value)
-  run = config_lib.make_run(_CONFIG.value, workdir)
+  workdir = pathlib.Path(program.WORKDIR.value)
+  run = config_lib.make_run(program.CONFIG.value, workdir)
+  if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
+    raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
   params, iteration = load(run, workdir, _CHECKPOINT.value)
   problems = read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
@@ -268,7 +264,7 @@ def main(argv) -> None:
     workdir,
     figures,
     program="evaluate",
-    config=_CONFIG.value.to_dict(),
+    config=program.CONFIG.value.to_dict(),
     seeds=[run.seed],
   )
   print(f"figures: {path}")
@@ -301,4 +297,4 @@ def read_problems(run: config_lib.Run, path: str | None, count: int) -> Any:
 
 
 if __name__ == "__main__":
-  program.run(main, required=("config", "workdir"))
+  program.run(main)

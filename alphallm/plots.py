@@ -26,12 +26,13 @@ def learning_curve(workdir) -> pathlib.Path | None:
   if not lines:
     warnings.warn("no learning curve: nothing was measured", stacklevel=2)
     return None
-  names = [name for name in lines[0] if name.startswith("test/")]
+  names = [name for name in lines[-1] if name.startswith("test/")]
   picture = figure.Figure(figsize=(6, 4), layout="constrained", dpi=150)
   axes = picture.subplots()
   for name in names:
-    seconds = [line["train_seconds"] for line in lines]
-    shares = [100 * line[name] for line in lines]
+    measured = [line for line in lines if name in line]
+    seconds = [line["train_seconds"] for line in measured]
+    shares = [100 * line[name] for line in measured]
     axes.plot(seconds, shares, marker="o", markersize=3, label=name[5:])
   axes.set(
     xlabel="seconds of training (self-play and learning)",

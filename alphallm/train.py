@@ -1,11 +1,15 @@
 """Train a policy by self-play, from random weights: search, learn, measure.
 
-python -m alphallm.train --config configs/quickstart.py --workdir runs/quickstart
+python -m alphallm.train --config configs/quickstart.py --workdir DIR
+
+The same command goes on with a run that was killed or stopped (SIGTERM and
+SIGINT: after the iteration, saved; exit code 143 or 130).
 """
 
 import functools
 import json
 import math
+import os
 import pathlib
 import signal
 import time
@@ -15,8 +19,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
-from ml_collections import config_flags
+import optax
 
 from alphallm import (
   checkpoint,
@@ -31,9 +34,6 @@ from alphallm import (
 )
 from alphallm.learning import learner, replay
 from alphallm.models import transformer
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept.")
 
 
 @chex.dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Trainer:
   """The jitted programs of a run, and the state that they carry."""
 
   def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
+    slots, devices = run.selfplay.num_slots, mesh.shape["data"]
+    if slots % devices:
+      raise config_lib.UserError(
+        f"config.selfplay.num_slots={slots} is no multiple of the {devices} "
+        "devices"
+      )
     self.run = run
     self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
     self._tx = learner.make_tx(run.learner)
@@ -68,7 +74,7 @@ class Trainer:
       donate_argnums=(1,),
     )
     self._learn = jax.jit(self._absorb_and_learn, donate_argnums=(0, 1, 2))
-    self._root_key = jax.random.key(run.seed)
+    self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
 
   def problems(self, iteration: int, moves: int | None = None):
     """Draw the problems of an iteration: the same ones whenever it is run."""
@@ -85,12 +91,12 @@ class Trainer:
   def init(self) -> RunState:
     """Return the state before the first iteration, on its shardings."""
     return jax.jit(self._init, out_shardings=self._shardings())(
-      self._root_key, self.problems(0)
+      self._init_key, self.problems(0)
     )
 
   def abstract(self) -> RunState:
     """Return shapes and shardings of the state, for restoring."""
-    shapes = jax.eval_shape(self._init, self._root_key, self.problems(0))
+    shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
     return jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
       shapes,
@@ -98,7 +104,7 @@ class Trainer:
     )
 
   def _shardings(self) -> RunState:
-    shapes = jax.eval_shape(self._init, self._root_key, self.problems(0))
+    shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
     whole = jax.tree.map(lambda _: self._whole, shapes)
     split = jax.tree.map(lambda _: self._split, shapes.slots)
     return whole.replace(slots=split)
@@ -131,7 +137,7 @@ class Trainer:
       learn_from_failures=self.run.learner.learn_from_failures,
     )
 
-  def _absorb_and_learn(self, state, buffer, credit, harvest, rng_key):
+  def _absorb_and_learn(self, state, buffer, credit, harvest, iteration):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config = self.run.learner
     examples, keep = self._examples(harvest.episodes, harvest.done)
@@ -141,6 +147,7 @@ class Trainer:
     credit = credit + new * config.reuse / config.batch_size
     ready = buffer.added >= config.min_examples
     num_steps = jnp.where(ready, jnp.floor(credit), 0.0).astype(jnp.int32)
+    rng_key = jax.random.fold_in(self._learn_key, iteration)
     state, learned = learner.train_round(
       self.run.model.apply, self._tx, config, state, buffer, rng_key, num_steps
     )
@@ -149,6 +156,7 @@ class Trainer:
     mean = lambda x: jnp.sum(jnp.where(done, x, 0)) / episodes
     scalars = {
       **learned,
+      "param_norm": optax.global_norm(state.params),
       "train_steps": state.step,
       "episodes": jnp.sum(done),
       "examples": buffer.added,
@@ -167,9 +175,12 @@ class Trainer:
     """
     problems = self.problems(iteration + 1, self.run.selfplay.num_moves)
     slots, harvest = self._play(state.learner.params, state.slots, problems)
-    key = jax.random.fold_in(self._root_key, iteration)
     learned, buffer, credit, scalars = self._learn(
-      state.learner, state.replay, state.credit, harvest, key
+      state.learner,
+      state.replay,
+      state.credit,
+      harvest,
+      jax.device_put(np.int32(iteration), self._whole),
     )
     state = RunState(learner=learned, slots=slots, replay=buffer, credit=credit)
     return state, scalars
@@ -203,158 +214,222 @@ class Measurement:
 
 
 class _Stop:
-  """Turns SIGTERM and SIGINT into a wish to stop after this iteration."""
+  """Turns SIGTERM and SIGINT into a wish to stop after this iteration.
+
+  Attributes:
+    wanted: the signal's number, None before one came.
+  """
 
   def __init__(self):
-    self.wanted = False
+    self.wanted: int | None = None
+    self._handlers = {}
+
+  def __enter__(self):
     for number in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(number, self._handle)
+      self._handlers[number] = signal.signal(number, self._handle)
+    return self
+
+  def __exit__(self, *unused):
+    for number, handler in self._handlers.items():
+      signal.signal(number, handler)
 
   def _handle(self, number, frame):
     del frame
     if self.wanted and number == signal.SIGINT:
       raise KeyboardInterrupt
-    self.wanted = True
+    self.wanted = number
+    # Not by `print`, which the signal may have interrupted.
+    os.write(2, b"stopping after this iteration\n")
 
 
-def _check_workdir(workdir: pathlib.Path, config) -> None:
-  """Note the run's config in its workdir, or refuse another run's workdir."""
+def _has_checkpoints(workdir: pathlib.Path) -> bool:
+  return any(p.name.isdecimal() for p in workdir.glob("checkpoints/*"))
+
+
+def _refuse_another_run(workdir: pathlib.Path, config) -> None:
+  """Raise if the workdir holds checkpoints of a run of another config."""
   path = workdir / "config.json"
-  mine = config_lib.fingerprint(config)
-  if path.exists():
-    try:
-      theirs = json.loads(path.read_text())["fingerprint"]
-    except (json.JSONDecodeError, KeyError) as error:
-      raise config_lib.UserError(f"{path} is damaged; delete it") from error
-    if theirs != mine:
-      raise config_lib.UserError(
-        f"{workdir} holds a run of another config (see {path}); give another "
-        "--workdir, or the config of that run"
-      )
+  if not (_has_checkpoints(workdir) and path.exists()):
     return
-  workdir.mkdir(parents=True, exist_ok=True)
-  record = {"fingerprint": mine, "config": config.to_dict()}
-  path.write_text(json.dumps(record, indent=1))
+  try:
+    theirs = json.loads(path.read_text())["fingerprint"]
+  except (ValueError, KeyError, TypeError) as error:
+    raise config_lib.UserError(f"{path} is damaged; delete it") from error
+  if theirs != config_lib.fingerprint(config):
+    raise config_lib.UserError(
+      f"{workdir} holds a run of another config (see {path}); give another "
+      "--workdir, or the config of that run"
+    )
+
+
+def _claim(workdir: pathlib.Path, config, task) -> None:
+  """Note in the workdir what its run is made of."""
+  record = {
+    "fingerprint": config_lib.fingerprint(config),
+    "config": config.to_dict(),
+  }
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    task.tokenizer.save(workdir / "tokenizer.model")
+    (workdir / "config.json").write_text(json.dumps(record, indent=1))
+  except OSError as error:
+    raise config_lib.UserError(
+      f"--workdir={workdir} cannot be written ({error.strerror}); give another"
+    ) from error
 
 
 def train(config, workdir: pathlib.Path) -> dict[str, float]:
   """Run or resume a training, and return its last figures.
 
-  Raises:
-    UserError: for a config that does not fit, or another run's workdir.
-    CheckpointError: if a checkpoint cannot be written or read.
-  """
-  _check_workdir(workdir, config)
-  run = config_lib.make_run(config, workdir)
-  run.task.tokenizer.save(workdir / "tokenizer.model")
-  trainer = Trainer(run, sharding.make_mesh())
-  measurement = Measurement(run)
-  stop = _Stop()
-  total = run.train.num_iterations
+  Returns:
+    The share of held-out problems solved by `greedy` decoding and by
+    `mcts_N`; `train_seconds` of self-play and learning and
+    `compile_seconds`, in which a process compiled and took its first iteration;
+    `nodes_per_second`, states that the network evaluated in self-play per
+    `train_seconds`; `iterations` and `train_steps`.
 
-  with checkpoint.Checkpointer(
-    workdir / "checkpoints", keep=2, best="greedy"
-  ) as checkpointer:
+  Raises:
+    UserError: for a config that does not fit, another run's workdir, or a run
+      that diverged.
+    CheckpointError: if a checkpoint cannot be written or read.
+    Stopped: after SIGTERM or SIGINT, once the iteration is saved.
+  """
+  _refuse_another_run(workdir, config)
+  begun = _has_checkpoints(workdir)
+  run = config_lib.make_run(config, workdir if begun else None)
+  trainer = Trainer(run, sharding.make_mesh())
+  if not begun:
+    _claim(workdir, config, run.task)
+
+  with (
+    _Stop() as stop,
+    checkpoint.Checkpointer(
+      workdir / "checkpoints", keep=2, best="greedy"
+    ) as checkpointer,
+  ):
     # The order of resuming:
     # 1. the last whole checkpoint, or a state made anew,
-    # 2. what it says of the iteration and of the seconds spent,
+    # 2. what it says of the iteration, of the time spent and of the figures,
     # 3. the metrics up to there, the rest dropped.
-    if checkpointer.latest_step() is None:
-      start, spent, state = 0, {"train": 0.0, "compile": 0.0}, trainer.init()
-    else:
+    if begun:
       restored = checkpointer.restore_newest_whole(trainer.abstract())
       start, state = restored.step, restored.state
-      spent = dict(restored.metadata["seconds"])
-      print(f"resumed {workdir} at iteration {start} of {total}", flush=True)
-    writer = metrics.MetricWriter(
-      workdir, restored_step=start if start else None
-    )
-    size = sum(x.size for x in jax.tree.leaves(state.learner.params))
-    print(
-      f"training {run.task.name}, {size:,} parameters, on {jax.device_count()} "
-      f"{jax.devices()[0].platform} device(s), into {workdir}",
-      flush=True,
-    )
-    figures = _loop(
-      run, trainer, measurement, stop, state, start, spent, checkpointer, writer
-    )
-    writer.close()
-  return figures
-
-
-def _loop(
-  run, trainer, measurement, stop, state, start, spent, checkpointer, writer
-):
-  total = run.train.num_iterations
-  progress = metrics.Progress(total - start, "training")
-  figures: dict[str, float] = {}
-  if start == 0:
-    began = time.monotonic()
-    figures = measurement(state.learner.average)
-    spent["compile"] += time.monotonic() - began
-    writer.write(0, {f"test/{k}": v for k, v in figures.items()})
-    print(f"before: {_words(figures)}", flush=True)
-  nodes, pending = 0, None
-  began = time.monotonic()
-
-  def settle(pending):
-    """Read the scalars of an iteration that has been dispatched; check them."""
-    iteration, scalars, extra = pending
-    scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
-    if not math.isfinite(scalars["loss"]):
-      raise config_lib.UserError(
-        f"the loss is {scalars['loss']} at iteration {iteration} (step "
-        f"{scalars['train_steps']:.0f}); the checkpoint before it is kept: lower "
-        "learner.learning_rate and resume"
+      spent, figures = restored.metadata["spent"], restored.metadata["figures"]
+    else:
+      start, state = 0, trainer.init()
+      spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
+      figures = {}
+    total = run.train.num_iterations
+    if start >= total:
+      print(
+        f"{workdir} has been trained for {start} iterations: nothing to do for "
+        f"config.train.num_iterations={total}",
+        flush=True,
       )
+    else:
+      if begun:
+        print(f"resumed {workdir} at iteration {start} of {total}", flush=True)
+      size = sum(x.size for x in jax.tree.leaves(state.learner.params))
+      print(
+        f"training {run.task.name}, {size:,} parameters, on "
+        f"{jax.device_count()} {jax.devices()[0].platform} device(s), into "
+        f"{workdir}",
+        flush=True,
+      )
+      with metrics.MetricWriter(
+        workdir, restored_step=start if begun else None
+      ) as writer:
+        state, figures = _loop(
+          trainer, stop, state, start, spent, figures, checkpointer, writer
+        )
+  seconds = spent["train_seconds"]
+  return figures | {
+    "train_seconds": round(seconds, 1),
+    "compile_seconds": round(spent["compile_seconds"], 1),
+    "nodes_per_second": round(spent["nodes"] / seconds) if seconds else 0,
+    "iterations": max(start, total),
+    "train_steps": int(state.learner.step),
+  }
+
+
+def _loop(trainer, stop, state, start, spent, figures, checkpointer, writer):
+  """Iterate from `start` to the end; add to `spent`.
+
+  Returns:
+    The last state and the last figures.
+  """
+  config = trainer.run.train
+  total = config.num_iterations
+  measurement = Measurement(trainer.run)
+  progress = metrics.Progress(total - start, "training")
+  began = time.monotonic()
+  if start == 0:
+    figures = measurement(state.learner.average)
+    scalars = {f"test/{name}": value for name, value in figures.items()}
+    writer.write(0, scalars | {"train_seconds": 0.0})
+    print(f"before: {_words(figures)}", flush=True)
+  unread = None
+
+  def settle(iteration, scalars, extra):
+    """Read the scalars of an iteration that was dispatched; check them."""
+    scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
+    odd = [k for k, v in scalars.items() if not math.isfinite(v)]
+    if odd:
+      kept = checkpointer.latest_step()
+      raise config_lib.UserError(
+        f"{odd[0]} is {scalars[odd[0]]} at iteration {iteration}, step "
+        f"{scalars['train_steps']:.0f}; "
+        + (f"checkpoint {kept} is kept" if kept else "nothing was saved")
+        + ": train into another --workdir with a lower "
+        "config.learner.learning_rate"
+      )
+    if iteration > start + 1:
+      spent["nodes"] += scalars["nodes"]
     writer.write(iteration, scalars | extra)
-    return scalars
 
   for iteration in range(start, total):
-    state, scalars = trainer.iterate(state, iteration)
+    with jax.transfer_guard("disallow"):
+      state, scalars = trainer.iterate(state, iteration)
     done = iteration + 1
-    if iteration == start:  # compiles
+    if unread is not None:
+      settle(*unread)
+    unread = (done, scalars, {})
+    if done == start + 1:  # compiled
       jax.block_until_ready(scalars)
-      spent["compile"] += time.monotonic() - began
+      spent["compile_seconds"] += time.monotonic() - began
       began = time.monotonic()
-    if pending is not None:
-      nodes += settle(pending)["nodes"]
-    pending = (done, scalars, {})
     stopping = stop.wanted and done < total
-    measures = done % run.train.evaluate_every == 0 or done == total
-    saves = done % run.train.checkpoint_every == 0 or measures and done == total
-    saves = saves or stopping
+    measures = done % config.evaluate_every == 0 or done == total
+    saves = done % config.checkpoint_every == 0 or done == total or stopping
     if measures or saves:
       jax.block_until_ready(scalars)
-      spent["train"] += time.monotonic() - began
+      spent["train_seconds"] += time.monotonic() - began
+      extra = {}
       if measures:
         figures = measurement(state.learner.average)
-        extra = {f"test/{k}": v for k, v in figures.items()}
-        pending = (done, scalars, extra | {"train_seconds": spent["train"]})
-      nodes += settle(pending)["nodes"]
-      pending = None
+        extra = {f"test/{name}": value for name, value in figures.items()}
+        extra["train_seconds"] = spent["train_seconds"]
+      settle(done, scalars, extra)
+      unread = None
       if saves:
         checkpointer.save(
           done,
           state,
-          metadata={"seconds": spent},
+          metadata={"spent": dict(spent), "figures": figures},
           metrics=figures if measures else None,
         )
       began = time.monotonic()
     progress.update(done - start, _words(figures))
     if stopping:
       checkpointer.wait()
-      raise config_lib.UserError(
-        f"stopped by a signal at iteration {done} of {total}; the same command "
-        "goes on from there"
+      progress.close()
+      raise program.Stopped(
+        f"stopped by a signal, saved at iteration {done} of {total}; the same "
+        "command goes on from there",
+        stop.wanted,
       )
   progress.close()
-  return figures | {
-    "train_seconds": round(spent["train"], 1),
-    "compile_seconds": round(spent["compile"], 1),
-    "iterations": total,
-    "train_steps": int(state.learner.step),
-  }
+  return state, figures
 
 
 def _words(figures: dict[str, float]) -> str:
@@ -363,14 +438,14 @@ def _words(figures: dict[str, float]) -> str:
 
 def main(argv) -> None:
   del argv
-  workdir = pathlib.Path(_WORKDIR.value)
-  figures = train(_CONFIG.value, workdir)
+  workdir = pathlib.Path(program.WORKDIR.value)
+  figures = train(program.CONFIG.value, workdir)
   metrics.write_summary(
     workdir,
     figures,
     program="train",
-    config=_CONFIG.value.to_dict(),
-    seeds=[_CONFIG.value.seed],
+    config=program.CONFIG.value.to_dict(),
+    seeds=[program.CONFIG.value.seed],
   )
   print(
     f"after {figures['train_seconds']:.0f} s of training: "
@@ -380,4 +455,4 @@ def main(argv) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main, required=("config", "workdir"))
+  program.run(main)

@@ -40,7 +40,7 @@ WALLS = {
   "flax.linen": {"models", "rewards"},
   "mctx": {"search"},
   "orbax": {"checkpoint"},
-  "ml_collections": {"configs", "evaluate", "train", "solve", "preflight"},
+  "ml_collections": {"configs", "program"},
 }
 
 
