@@ -120,7 +120,7 @@ class Trainer:
       problems,
     )
     one = jax.tree.map(lambda x: x[:1], slots.trace.episode)
-    examples, _ = self._examples(one, jnp.zeros((1,), bool))
+    examples, _ = self._examples(one, jnp.zeros((1,), bool), rng_key)
     example = jax.tree.map(lambda x: x[0], examples)
     return RunState(
       learner=learner.init(self._tx, params),
@@ -129,27 +129,36 @@ class Trainer:
       credit=jnp.zeros(()),
     )
 
-  def _examples(self, episodes, done):
+  def _examples(self, episodes, done, rng_key):
     return replay.to_examples(
       episodes,
       done,
+      rng_key,
       discount=self.run.search.discount,
-      learn_from_failures=self.run.learner.learn_from_failures,
+      learn_from=self.run.learner.learn_from,
+      failure_share=self.run.learner.failure_share,
     )
 
   def _absorb_and_learn(self, state, buffer, credit, harvest, iteration):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config = self.run.learner
-    examples, keep = self._examples(harvest.episodes, harvest.done)
+    rng_key = jax.random.fold_in(self._learn_key, iteration)
+    keep_key, batch_key = jax.random.split(rng_key)
+    examples, keep = self._examples(harvest.episodes, harvest.done, keep_key)
     before = buffer.added
     buffer = replay.add(buffer, examples, keep)
     new = buffer.added - before
     credit = credit + new * config.reuse / config.batch_size
     ready = buffer.added >= config.min_examples
     num_steps = jnp.where(ready, jnp.floor(credit), 0.0).astype(jnp.int32)
-    rng_key = jax.random.fold_in(self._learn_key, iteration)
     state, learned = learner.train_round(
-      self.run.model.apply, self._tx, config, state, buffer, rng_key, num_steps
+      self.run.model.apply,
+      self._tx,
+      config,
+      state,
+      buffer,
+      batch_key,
+      num_steps,
     )
     done = harvest.done
     episodes = jnp.maximum(jnp.sum(done), 1)

@@ -35,7 +35,7 @@ def get_config(variant: str = "4"):
     # The same candidates, the same rules, the same checker, but no tree: a
     # candidate is drawn, a winning one is seen, and what was solved is imitated.
     config.search.num_simulations = 0
-    config.learner.learn_from_failures = False
+    config.learner.learn_from = "solved"
     config.train.num_iterations *= 6  # moves are cheaper; compare by time
   if "append" in options:
     config.task.context = "append"

@@ -45,7 +45,8 @@ def get_config():
     capacity=40_000,  # states in the replay buffer
     min_examples=2_000,  # states before the first step
     reuse=4.0,  # times that a state is used
-    learn_from_failures=True,
+    learn_from="solutions",  # the solved paths found in trees
+    failure_share=0.25,  # of the states that teach a value alone, kept
   )
   config.train = dict(
     num_iterations=100,  # of self-play and learning

@@ -31,7 +31,14 @@ class LearnerConfig:
   capacity: int = 40_000  # examples in the replay buffer
   min_examples: int = 2_000  # before the first step
   reuse: float = 8.0  # times that an example is used, on average
-  learn_from_failures: bool = False  # policy targets of unsolved episodes
+  learn_from: str = "solutions"  # or "solved" episodes, or "all" states
+  failure_share: float = 0.25  # of the states that teach a value alone
+
+  def __post_init__(self):
+    if self.learn_from not in ("solutions", "solved", "all"):
+      raise ValueError(
+        f"learn_from={self.learn_from!r} is none of solutions, solved, all"
+      )
 
 
 @chex.dataclass(frozen=True)

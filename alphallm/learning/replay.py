@@ -54,18 +54,23 @@ class Replay:
 def to_examples(
   episodes: types.Episode,
   done: chex.Array,
+  rng_key: chex.PRNGKey,
   *,
   discount: float,
-  learn_from_failures: bool,
+  learn_from: str = "solutions",
+  failure_share: float = 1.0,
 ) -> tuple[Example, chex.Array]:
   """Turn episodes into training examples.
 
   Args:
     episodes: with any leading shape `[...]`.
     done: `[...]` bool, which of them are whole.
+    rng_key: draws the failures that are kept (consumed).
     discount: γ of the outcome.
-    learn_from_failures: whether the policy learns from unsolved episodes too
-      (their values are learned in either case).
+    learn_from: where the policy learns: `"solutions"`, the solved paths that a
+      search found; `"solved"`, all states of solved episodes; `"all"` states.
+    failure_share: share of the states without a policy to learn that are kept,
+      for their value.
 
   Returns:
     Examples, flattened to one leading axis, and which of them to keep.
@@ -74,9 +79,11 @@ def to_examples(
   values = losses.discounted_outcome(
     episodes.num_steps, episodes.solved, d, discount
   )
-  learn = episodes.mask
-  if not learn_from_failures:
-    learn = learn & episodes.solved[..., None]
+  learn = episodes.mask & {
+    "solutions": episodes.on_solution,
+    "solved": episodes.solved[..., None],
+    "all": True,
+  }[learn_from]
   weights = jnp.where(learn[..., None], episodes.weights, 0.0)
   r = episodes.contexts.shape[-2]
   s = d // r  # 1 where contexts reset, D + 1 where they append
@@ -90,10 +97,13 @@ def to_examples(
     values=group(values, lead),
     mask=group(episodes.mask, lead).astype(jnp.float32),
   )
-  # A state without a policy to learn teaches nothing but that it was a dead end
-  # for this policy; the terminal state (t = n) has none and is kept.
-  teaches = jnp.sum(weights, axis=-1) > 0
-  teaches |= jnp.arange(d) == episodes.num_steps[..., None]
+  # A state at which no candidate was legal teaches nothing; the terminal state
+  # (t = n) has no candidates, but a value.
+  t = jnp.arange(d).reshape((1,) * done.ndim + (d,))
+  terminal = t == episodes.num_steps[..., None]
+  teaches = terminal | (jnp.sum(episodes.weights, axis=-1) > 0)
+  drawn = jax.random.uniform(rng_key, teaches.shape) < failure_share
+  teaches &= drawn | (jnp.sum(weights, axis=-1) > 0)
   keep = group(teaches & episodes.mask & done[..., None], lead)
   return examples, jnp.any(keep, axis=-1)
 
