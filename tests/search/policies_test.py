@@ -1,0 +1,227 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import mctx
+import numpy as np
+import pytest
+import unoptimized
+
+from alphallm.search import policies
+
+B, K, N, DEPTH = 4, 5, 14, 4
+RNG = np.random.default_rng(0)
+PRIORS = RNG.normal(size=(97, K)).astype(np.float32)
+VALUES, REWARDS = RNG.random((2, 97)).astype(np.float32)
+INVALID = np.zeros((B, K), bool)
+INVALID[1, [0, 3]] = INVALID[2, 1:] = True
+
+
+def recurrent_fn(params, rng_key, action, place):
+  """Walk among 97 places; one in seven is an end."""
+  del params, rng_key
+  place = (5 * place + action + 1) % 97
+  is_end = place % 7 == 0
+  output = mctx.RecurrentFnOutput(
+    reward=jnp.where(is_end, jnp.asarray(REWARDS)[place], 0.0),
+    discount=jnp.where(is_end, 0.0, 0.9),
+    prior_logits=jnp.asarray(PRIORS)[place],
+    value=jnp.where(is_end, 0.0, jnp.asarray(VALUES)[place]),
+  )
+  return output, place
+
+
+def root(place=None):
+  place = 11 * np.arange(B) if place is None else place
+  return mctx.RootFnOutput(
+    prior_logits=PRIORS[place], value=VALUES[place], embedding=place
+  )
+
+
+def keys_like(n, seed=0):
+  return jax.random.split(jax.random.key(seed), n)
+
+
+@functools.cache
+def ours(policy, **options):
+  """Return `f(keys, root)`, jitted."""
+
+  @unoptimized.jit
+  def run(keys, root):
+    return policy(
+      None,
+      keys,
+      root,
+      recurrent_fn,
+      num_simulations=options.pop("num_simulations", N),
+      max_depth=DEPTH,
+      invalid_actions=jnp.asarray(
+        INVALID if len(keys) == B else np.zeros((len(keys), K), bool)
+      ),
+      loop_fn=jax.lax.fori_loop,
+      **options,
+    )
+
+  return run
+
+
+def mctxs(policy, **options):
+  return unoptimized.jit(
+    lambda key, root: policy(
+      None,
+      key,
+      root,
+      recurrent_fn,
+      num_simulations=N,
+      max_depth=DEPTH,
+      invalid_actions=jnp.float32(INVALID),
+      **options,
+    )
+  )
+
+
+def assert_equal_outputs(a, b):
+  np.testing.assert_array_equal(a.action, b.action)
+  np.testing.assert_allclose(a.action_weights, b.action_weights, atol=1e-5)
+  for name in (
+    "node_visits",
+    "parents",
+    "action_from_parent",
+    "children_index",
+    "children_visits",
+  ):
+    np.testing.assert_array_equal(
+      getattr(a.search_tree, name), getattr(b.search_tree, name)
+    )
+  for name in "node_values", "raw_values", "children_values":
+    np.testing.assert_allclose(
+      getattr(a.search_tree, name), getattr(b.search_tree, name), atol=1e-5
+    )
+
+
+def test_gumbel_without_noise_equals_mctx():
+  found = ours(policies.gumbel, gumbel_scale=0.0)(keys_like(B), root())
+  expected = mctxs(
+    mctx.gumbel_muzero_policy, gumbel_scale=0.0, max_num_considered_actions=K
+  )(jax.random.key(5), root())
+  assert_equal_outputs(found, expected)
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_gumbel_with_the_same_noise_equals_mctx(monkeypatch, rescale):
+  keys = keys_like(B, 3)
+  noise = np.stack([jax.random.gumbel(key, (K,)) for key in keys])
+  found = ours(policies.gumbel, rescale_values=rescale, value_scale=0.2)(
+    keys, root()
+  )
+  run = mctxs(
+    mctx.gumbel_muzero_policy,
+    max_num_considered_actions=K,
+    qtransform=functools.partial(
+      mctx.qtransform_completed_by_mix_value,
+      rescale_values=rescale,
+      value_scale=0.2,
+    ),
+  )
+  monkeypatch.setattr(jax.random, "gumbel", lambda *_, **__: noise)
+  assert_equal_outputs(found, run(jax.random.key(5), root()))
+  monkeypatch.undo()
+  quiet = ours(policies.gumbel, gumbel_scale=0.0)(keys, root())
+  assert np.any(
+    quiet.search_tree.children_visits != found.search_tree.children_visits
+  )
+
+
+def test_puct_without_noise_equals_mctx():
+  found = ours(policies.puct, dirichlet_fraction=0.0, temperature=0.0)(
+    keys_like(B), root()
+  )
+  expected = mctxs(mctx.muzero_policy, dirichlet_fraction=0.0, temperature=0.0)(
+    jax.random.key(5), root()
+  )
+  assert_equal_outputs(found, expected)
+  visits = found.search_tree.children_visits[:, 0]
+  np.testing.assert_allclose(found.action_weights, visits / N, rtol=1e-6)
+
+
+def test_puct_with_the_same_noise_equals_mctx(monkeypatch):
+  keys = keys_like(B, 4)
+  noise = np.stack(
+    [
+      jax.random.dirichlet(jax.random.split(key, 2)[0], jnp.full(K, 0.3))
+      for key in keys
+    ]
+  )
+  found = ours(policies.puct, temperature=0)(keys, root())
+  run = mctxs(mctx.muzero_policy, temperature=0.0)
+  monkeypatch.setattr(jax.random, "dirichlet", lambda *_, **__: noise)
+  assert_equal_outputs(found, run(jax.random.key(5), root()))
+
+
+def test_puct_draws_actions_by_their_visits():
+  found = ours(policies.puct, dirichlet_fraction=0.0)(
+    keys_like(2000), root(np.zeros(2000, int))
+  )
+  actions = np.bincount(found.action, minlength=K) / 2000
+  np.testing.assert_allclose(actions, found.action_weights[0], atol=0.04)
+  assert not np.ptp(found.action_weights, axis=0).any()
+
+
+def test_gumbel_without_simulations_samples_the_prior():
+  found = ours(policies.gumbel, num_simulations=0)(
+    keys_like(4000), root(np.zeros(4000, int))
+  )
+  actions = np.bincount(found.action, minlength=K) / 4000
+  prior = np.array(jax.nn.softmax(PRIORS[0]))
+  np.testing.assert_allclose(actions, prior, atol=0.03)
+  np.testing.assert_allclose(found.action_weights[0], prior, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", [policies.gumbel, policies.puct])
+def test_invalid_actions_are_not_taken(policy):
+  found = ours(policy)(keys_like(B, 9), root())
+  assert np.all(found.search_tree.children_visits[:, 0][INVALID] == 0)
+  assert np.all(found.action_weights[INVALID] == 0)
+  assert not INVALID[np.arange(B), found.action].any()
+
+
+def test_improves_on_the_prior_when_values_are_known():
+  """Danihelka et al. (2022), section 3: the expected Q does not fall."""
+  qvalues = np.random.default_rng(1).random((200, K)).astype(np.float32)
+  logits = np.random.default_rng(2).normal(size=(200, K)).astype(np.float32)
+
+  def bandit(params, rng_key, action, embedding):
+    del params, rng_key
+    q = jnp.asarray(qvalues)[embedding, action]
+    zero = jnp.zeros_like(q)
+    output = mctx.RecurrentFnOutput(
+      reward=q,
+      discount=zero,
+      prior_logits=jnp.zeros((len(q), K)),
+      value=zero,
+    )
+    return output, embedding
+
+  prior = np.array(jax.nn.softmax(logits))
+  before = (prior * qvalues).sum(-1)
+  found = unoptimized.jit(
+    lambda keys, root: policies.gumbel(
+      None,
+      keys,
+      root,
+      bandit,
+      num_simulations=8,
+      max_depth=1,
+      invalid_actions=jnp.zeros((200, K), bool),
+      loop_fn=jax.lax.fori_loop,
+    )
+  )(
+    keys_like(200),
+    mctx.RootFnOutput(
+      prior_logits=logits, value=before, embedding=np.arange(200)
+    ),
+  )
+  after = (found.action_weights * qvalues).sum(-1)
+  assert np.mean(after) > np.mean(before) + 0.1
+  played = qvalues[np.arange(200), found.action]
+  assert np.mean(played) > np.mean(before) + 0.1
