@@ -189,11 +189,11 @@ class Counter:
 
 
 def tidy_params():
-  """Return parameters that begin each step by a letter and never pad."""
-  bias = toy_task.bias()
-  bias[toy_task.NEWLINE] = -50.0
-  bias[toy_task.NEWLINE, toy_task.LETTER_IDS] = 0.0
-  bias[:, toy_task.TOKENIZER.pad_id] = -50.0
+  """Return parameters that write letters, newlines behind them, no pads."""
+  bias = np.full_like(toy_task.bias(), -50.0)
+  bias[:, toy_task.LETTER_IDS] = 0.0
+  bias[:, toy_task.TOKENIZER.pad_id] = -99.0
+  bias[toy_task.LETTER_IDS, toy_task.NEWLINE] = 2.0
   return {**PARAMS, "bias": np.float32(bias)}
 
 
@@ -209,10 +209,11 @@ def test_cost_of_a_search_is_what_the_network_was_asked(kind):
     state = jax.vmap(task.init)(problems)
     begin = jax.vmap(functools.partial(context.initial, task))(state)
     found = mcts.search(counter, task, CONFIG, params, keys, state, begin)
-    return found.cost
+    return found.cost, found.tree.embeddings.state.terminated
 
-  cost = jax.block_until_ready(search(tidy_params(), keys_like(B), problems))
+  cost, over = search(tidy_params(), keys_like(B), problems)
   jax.effects_barrier()
+  assert not over.any()
   np.testing.assert_array_equal(cost.prefilled, counter.prefilled)
   np.testing.assert_array_equal(cost.decoded, counter.decoded)
   np.testing.assert_array_equal(cost.model_calls, counter.calls)
