@@ -1,0 +1,302 @@
+import functools
+
+import fake_model
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import unoptimized
+
+from alphallm.learning import learner, replay
+from alphallm.models import transformer
+
+V, B, J, T, C = 9, 3, 4, 3, 12
+PARAMS = fake_model.init_params(V, seed=1, max_positions=C + T)
+VALUE_AND_GRAD = unoptimized.jit(
+  jax.value_and_grad(
+    functools.partial(
+      learner.alphazero_loss, fake_model.apply_fn, value_weight=0.5
+    ),
+    has_aux=True,
+  )
+)
+
+
+def some_batch(num_states=4, seed=0):
+  """Return random examples; steps are 1 to T tokens long."""
+  rng = np.random.default_rng(seed)
+  shape = (B, num_states)
+  lengths = rng.integers(1, T + 1, (*shape, J))
+  candidates = rng.integers(1, V, (*shape, J, T))
+  candidates[np.arange(T) >= lengths[..., None]] = 0
+  weights = rng.dirichlet(np.ones(J), shape)
+  weights[0, 0] = 0  # a state that teaches its value alone
+  mask = np.ones(shape)
+  mask[0, -1] = 0  # a state that is held out
+  weights[0, -1] = 0
+  return replay.Example(
+    context=rng.integers(1, V, (B, C)).astype(np.int32),
+    ends=rng.integers(1, C + 1, shape).astype(np.int32),
+    candidates=candidates.astype(np.int32),
+    weights=weights.astype(np.float32),
+    values=rng.random(shape).astype(np.float32),
+    mask=mask.astype(np.float32),
+  )
+
+
+def reference_scores(params, batch):
+  """Return log-probabilities and values, one plain pass each, in float64."""
+  log_probs = np.zeros(batch.candidates.shape[:3])
+  values = np.zeros(batch.ends.shape)
+  for b, s in np.ndindex(*batch.ends.shape):
+    context = batch.context[b, : batch.ends[b, s]].tolist()
+    values[b, s] = fake_model.reference(params, context)[1]
+    for j, step in enumerate(batch.candidates[b, s]):
+      log_probs[b, s, j] = fake_model.log_prob(
+        params, context, step[step != 0].tolist()
+      )
+  return log_probs, values
+
+
+def reference_loss(params, batch, value_weight=1.0):
+  log_probs, v = reference_scores(params, batch)
+  policy = -(batch.weights * log_probs).sum(-1)
+  has_policy = batch.weights.sum(-1) > 0
+  z = np.asarray(batch.values, np.float64)
+  value = -z * np.log(v) - (1 - z) * np.log(1 - v)
+  return policy[has_policy].mean() + value_weight * (
+    (value * batch.mask).sum() / batch.mask.sum()
+  )
+
+
+@pytest.mark.parametrize("num_states", [1, 4])  # contexts reset, or append
+def test_scores_equal_plain_passes(num_states):
+  batch = some_batch(num_states)
+  found, value_logits = unoptimized.jit(
+    functools.partial(learner.score, fake_model.apply_fn)
+  )(PARAMS, batch)
+  log_probs, values = reference_scores(PARAMS, batch)
+  np.testing.assert_allclose(found, log_probs, rtol=2e-5, atol=2e-5)
+  np.testing.assert_allclose(
+    jax.nn.sigmoid(value_logits), values, rtol=1e-5, atol=1e-6
+  )
+
+
+def test_scores_of_one_token_steps():
+  batch = some_batch()
+  batch = batch.replace(candidates=batch.candidates[..., :1])
+  found, _ = learner.score(fake_model.apply_fn, PARAMS, batch)
+  log_probs, _ = reference_scores(PARAMS, batch)
+  np.testing.assert_allclose(found, log_probs, rtol=2e-5, atol=2e-5)
+
+
+def test_scores_by_the_transformer():
+  """Each candidate against a plain pass over its context and itself."""
+  config = transformer.TransformerConfig(
+    vocab_size=V,
+    num_layers=2,
+    embed_dim=16,
+    num_heads=2,
+    num_kv_heads=1,
+    head_dim=8,
+    mlp_dim=16,
+  )
+  apply_fn = transformer.PolicyValueTransformer(config).apply
+  shapes = jax.eval_shape(
+    lambda key: transformer.init_params(config, key), jax.random.key(0)
+  )
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: (0.4 * rng.normal(size=x.shape)).astype(x.dtype), shapes
+  )
+  batch = some_batch()
+  found, value_logits = unoptimized.jit(
+    functools.partial(learner.score, apply_fn)
+  )(params, batch)
+  rows, places = [], []
+  for b, s, j in np.ndindex(*found.shape):
+    end, step = batch.ends[b, s], batch.candidates[b, s, j]
+    row = [*batch.context[b, :end], *step, *[0] * (C - end)]
+    rows.append(row)
+    places.append((end, int((step != 0).sum())))
+  tokens = np.array(rows, np.int32)[:, None]
+  output = unoptimized.jit(apply_fn)(
+    params, tokens, np.broadcast_to(np.arange(C + T), tokens.shape)
+  )
+  all_log_probs = np.asarray(jax.nn.log_softmax(output.logits[:, 0]))
+  for i, (b, s, j) in enumerate(np.ndindex(*found.shape)):
+    end, length = places[i]
+    expected = sum(
+      all_log_probs[i, end - 1 + t, tokens[i, 0, end + t]]
+      for t in range(length)
+    )
+    np.testing.assert_allclose(found[b, s, j], expected, atol=1e-5)
+    np.testing.assert_allclose(
+      value_logits[b, s], output.value_logits[i, 0, end - 1], atol=1e-5
+    )
+
+
+def test_loss_and_its_gradient_against_numpy():
+  batch = some_batch()
+  (loss, metrics), grads = VALUE_AND_GRAD(PARAMS, batch)
+  exact = jax.tree.map(lambda x: np.asarray(x, np.float64), PARAMS)
+  expected = reference_loss(exact, batch, 0.5)
+  np.testing.assert_allclose(loss, expected, rtol=1e-5)
+  np.testing.assert_allclose(
+    metrics["policy_loss"] + 0.5 * metrics["value_loss"], loss, rtol=1e-6
+  )
+  _, values = reference_scores(exact, batch)
+  error = ((values - batch.values) ** 2 * batch.mask).sum() / batch.mask.sum()
+  np.testing.assert_allclose(metrics["value_error"], error, rtol=1e-5)
+  np.testing.assert_allclose(metrics["policy_share"], 10 / 12, rtol=1e-6)
+  rng, eps = np.random.default_rng(0), 1e-6
+  for name in "value", "logits", "bias", "embed":
+    size = np.abs(grads[name])
+    seen = np.argwhere(size > 0)
+    for place in rng.permutation(seen)[:6]:
+      place = tuple(place)
+      ends = []
+      for sign in 1, -1:
+        moved = {**exact, name: exact[name].copy()}
+        moved[name][place] += sign * eps
+        ends.append(reference_loss(moved, batch, 0.5))
+      slope = (ends[0] - ends[1]) / (2 * eps)
+      np.testing.assert_allclose(
+        grads[name][place], slope, rtol=1e-3, atol=1e-5
+      )
+
+
+def test_nothing_is_learned_from_what_is_masked():
+  batch = some_batch()
+  nothing = batch.replace(
+    weights=np.zeros_like(batch.weights), mask=np.zeros_like(batch.mask)
+  )
+  (loss, _), grads = VALUE_AND_GRAD(PARAMS, nothing)
+  assert loss == 0
+  assert all(not np.any(x) for x in jax.tree.leaves(grads))
+
+
+CONFIG = learner.LearnerConfig(
+  batch_size=B,
+  learning_rate=0.05,
+  warmup_steps=5,
+  decay_steps=40,
+  weight_decay=0.0,
+  average=0.9,
+)
+
+
+def stepper(config=CONFIG):
+  tx = learner.make_tx(config)
+  step = functools.partial(learner.train_step, fake_model.apply_fn, tx, config)
+  return tx, unoptimized.jit(step)
+
+
+def test_steps_lower_the_loss():
+  """A bandit: at each state one candidate is to be preferred."""
+  batch = some_batch()
+  best = np.zeros_like(batch.weights)
+  best[..., 1] = 1
+  batch = batch.replace(
+    weights=best, values=np.round(batch.values), mask=0 * batch.mask + 1
+  )
+  tx, step = stepper()
+  state = learner.init(tx, jax.tree.map(jnp.asarray, PARAMS))
+  history = []
+  for _ in range(40):
+    state, metrics = step(state, batch)
+    history.append({name: float(x) for name, x in metrics.items()})
+  assert history[-1]["loss"] < 0.3 * history[0]["loss"]
+  assert history[-1]["value_error"] < 0.3 * history[0]["value_error"]
+  assert state.step == 40
+  before, _ = reference_scores(PARAMS, batch)
+  after, _ = reference_scores(state.params, batch)
+  assert np.all(after[..., 1] > before[..., 1])
+
+
+def test_the_average_follows_the_parameters():
+  tx, step = stepper()
+  state = learner.init(tx, jax.tree.map(jnp.asarray, PARAMS))
+  average = np.asarray(PARAMS["value"], np.float64)
+  for i in range(12):
+    state, _ = step(state, some_batch(seed=i))
+    decay = min(0.9, (1 + i) / (10 + i))
+    average = decay * average + (1 - decay) * np.asarray(state.params["value"])
+  np.testing.assert_allclose(state.average["value"], average, rtol=1e-5)
+
+
+def test_the_rate_warms_up_and_decays():
+  """Of a constant gradient Adam's step is the rate, exactly."""
+  config = learner.LearnerConfig(
+    learning_rate=0.1,
+    warmup_steps=4,
+    decay_steps=12,
+    final_rate=0.1,
+    weight_decay=0.0,
+  )
+  tx = learner.make_tx(config)
+  params = {"w": jnp.zeros(3)}
+  opt_state = tx.init(params)
+  rates = []
+  for _ in range(16):
+    updates, opt_state = tx.update({"w": jnp.full(3, 0.2)}, opt_state, params)
+    rates.append(-float(updates["w"][0]))
+  warm = [0.1 * i / 4 for i in range(4)]
+  share = [0.5 * (1 + np.cos(np.pi * i / 8)) for i in range(8)]
+  decay = [0.1 * (0.9 * x + 0.1) for x in share]
+  np.testing.assert_allclose(rates, warm + decay + [0.01] * 4, rtol=1e-4)
+
+
+def test_gradients_are_clipped_and_weights_decay():
+  config = learner.LearnerConfig(
+    learning_rate=0.1, warmup_steps=1, clip_norm=1.0, weight_decay=0.5
+  )
+  tx = learner.make_tx(config)
+  params = {"w": jnp.array([2.0, -4.0])}
+  opt_state = tx.init(params)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  _, opt_state = tx.update(zeros, opt_state, params)  # the rate is 0 here
+  updates, _ = tx.update(zeros, opt_state, params)
+  np.testing.assert_allclose(updates["w"], [-0.1, 0.2], rtol=1e-5)
+  _, opt_state = tx.update({"w": jnp.array([30.0, 40.0])}, opt_state, params)
+  (mean,) = [
+    x
+    for x in jax.tree.leaves(
+      optax.tree_utils.tree_get(opt_state, "mu"), is_leaf=lambda x: False
+    )
+  ]
+  np.testing.assert_allclose(mean, 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
+
+
+def test_a_round_is_steps_on_drawn_batches():
+  tx, step = stepper()
+  example = jax.tree.map(lambda x: x[0], some_batch())
+  buffer = replay.init(example, 8)
+  for seed in range(2):
+    buffer = replay.add(buffer, some_batch(seed=seed), np.ones(B, bool))
+  init = lambda: learner.init(tx, jax.tree.map(jnp.asarray, PARAMS))
+  run = unoptimized.jit(
+    functools.partial(learner.train_round, fake_model.apply_fn, tx, CONFIG)
+  )
+  key = jax.random.key(3)
+  found, metrics = run(init(), buffer, key, 3)
+  state, sums = init(), []
+  for i in range(3):
+    batch = replay.sample(buffer, jax.random.fold_in(key, i), B)
+    state, one = step(state, batch)
+    sums.append(one)
+  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  for name, value in metrics.items():
+    expected = np.mean([one[name] for one in sums])
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+  # No steps: nothing changes.
+  same, metrics = run(init(), buffer, key, 0)
+  jax.tree.map(np.testing.assert_array_equal, same, init())
+  assert all(x == 0 for x in metrics.values())
+
+
+def test_bad_config():
+  with pytest.raises(ValueError, match="learn_from='wins' is none of"):
+    learner.LearnerConfig(learn_from="wins")

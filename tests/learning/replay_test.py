@@ -1,0 +1,201 @@
+import collections
+
+import jax
+import numpy as np
+import pytest
+import unoptimized
+
+from alphallm import types
+from alphallm.learning import replay
+
+E, D, J, T, C = 12, 4, 3, 2, 9  # D counts the last state too
+DISCOUNT = 0.9
+
+
+def example(i):
+  """Return an example all of whose numbers say `i`."""
+  return replay.Example(
+    context=np.full(C, i, np.int32),
+    ends=np.full(1, i, np.int32),
+    candidates=np.full((1, J, T), i, np.int32),
+    weights=np.full((1, J), i, np.float32),
+    values=np.full(1, i, np.float32),
+    mask=np.full(1, i, np.float32),
+  )
+
+
+def stacked(ids):
+  return jax.tree.map(lambda *x: np.stack(x), *map(example, ids))
+
+
+def numbers(examples):
+  """Return the `i` of each example, which all of its arrays must agree on."""
+  leaves = [
+    np.asarray(x).reshape(len(x), -1) for x in jax.tree.leaves(examples)
+  ]
+  for leaf in leaves:
+    np.testing.assert_array_equal(leaf, leaves[0][:, :1] + 0 * leaf)
+  return leaves[0][:, 0].astype(int).tolist()
+
+
+def test_the_ring_against_a_deque():
+  capacity, rng = 7, np.random.default_rng(0)
+  ring = replay.init(example(0), capacity)
+  model = collections.deque(maxlen=capacity)
+  add = unoptimized.jit(replay.add)
+  total = 0
+  for i in range(12):
+    ids = np.arange(1, 6) + 5 * i
+    keep = rng.random(5) < (0.0 if i == 3 else 0.6)
+    ring = add(ring, stacked(ids), keep)
+    model.extend(ids[keep])
+    total += keep.sum()
+    assert ring.added == total
+    assert ring.size == len(model)
+    assert ring.capacity == capacity
+    held = numbers(ring.examples)
+    in_order = [
+      held[place % capacity] for place in range(total - len(model), total)
+    ]
+    assert in_order == list(model)
+  assert total > 3 * capacity
+
+
+def test_fills_the_ring_at_once():
+  ring = replay.init(example(0), 4)
+  ring = replay.add(ring, stacked([9]), np.array([True]))
+  ring = replay.add(ring, stacked([1, 2, 3, 4]), np.ones(4, bool))
+  assert sorted(numbers(ring.examples)) == [1, 2, 3, 4]
+
+
+def test_draws_uniformly_what_is_held():
+  ring = replay.init(example(0), 5)
+  sample = unoptimized.jit(replay.sample, static_argnums=2)
+  ring = replay.add(ring, stacked([1, 2, 3]), np.array([True, False, True]))
+  drawn = collections.Counter(numbers(sample(ring, jax.random.key(0), 4000)))
+  assert set(drawn) == {1, 3}
+  assert abs(drawn[1] - 2000) < 160
+  ring = replay.add(ring, stacked([4, 5, 6, 7]), np.ones(4, bool))
+  drawn = collections.Counter(numbers(sample(ring, jax.random.key(1), 4000)))
+  assert set(drawn) == {3, 4, 5, 6, 7}
+  assert max(drawn.values()) - min(drawn.values()) < 200
+  again = numbers(sample(ring, jax.random.key(1), 4000))
+  assert collections.Counter(again) == drawn
+
+
+def some_episodes(kind, lead=(3, 4)):
+  """Return random episodes `[*lead]`, consistent in their lengths."""
+  rng = np.random.default_rng(0)
+  n = rng.integers(0, D, lead).astype(np.int32)
+  t = np.arange(D)
+  solved = (rng.random(lead) < 0.5) & (n > 0)
+  weights = rng.dirichlet(np.ones(J), (*lead, D)).astype(np.float32)
+  weights[rng.random((*lead, D)) < 0.3] = 0  # no candidate was legal
+  weights[t >= n[..., None]] = 0
+  r = D if kind == "reset" else 1
+  episodes = types.Episode(
+    contexts=rng.integers(1, 9, (*lead, r, C)).astype(np.int32),
+    ends=np.where(t <= n[..., None], rng.integers(1, C, (*lead, D)), 0).astype(
+      np.int32
+    ),
+    steps=rng.integers(1, 9, (*lead, D, T)).astype(np.int32),
+    candidates=rng.integers(1, 9, (*lead, D, J, T)).astype(np.int32),
+    weights=weights,
+    on_solution=(rng.random((*lead, D)) < 0.5) & (t < n[..., None]),
+    root_values=rng.random((*lead, D)).astype(np.float32),
+    mask=(rng.random((*lead, D)) < 0.7) & (t <= n[..., None]),
+    num_steps=n,
+    solved=solved,
+  )
+  return episodes, rng.random(lead) < 0.7
+
+
+def expected_examples(kind, episodes, done, learn_from, keep_failures):
+  """Build the examples one state at a time."""
+  rows = []
+  for i in np.ndindex(done.shape):
+    episode = jax.tree.map(lambda x: np.asarray(x)[i], episodes)  # noqa: B023
+    n, states = int(episode.num_steps), []
+    for t in range(D):
+      learns = (
+        episode.mask[t]
+        and {
+          "solutions": episode.on_solution[t],
+          "solved": episode.solved,
+          "all": True,
+        }[learn_from]
+      )
+      weights = episode.weights[t] * bool(learns)
+      teaches = t == n or episode.weights[t].any()
+      keep = teaches and episode.mask[t] and done[i]
+      keep &= keep_failures or weights.any()
+      to_go = max(n - 1 - t, 0)
+      states.append(
+        {
+          "end": max(int(episode.ends[t]), 1),
+          "candidates": episode.candidates[t],
+          "weights": weights,
+          "value": DISCOUNT**to_go if episode.solved else 0.0,
+          "mask": float(episode.mask[t]),
+          "keep": bool(keep),
+        }
+      )
+    if kind == "reset":
+      rows += [(episode.contexts[t], [s]) for t, s in enumerate(states)]
+    else:
+      rows.append((episode.contexts[0], states))
+  return rows
+
+
+@pytest.mark.parametrize("learn_from", ["solutions", "solved", "all"])
+@pytest.mark.parametrize("kind", ["reset", "append"])
+def test_examples_of_episodes(kind, learn_from):
+  episodes, done = some_episodes(kind)
+  for share in 1.0, 0.0:
+    examples, keep = replay.to_examples(
+      episodes,
+      done,
+      jax.random.key(0),
+      discount=DISCOUNT,
+      learn_from=learn_from,
+      failure_share=share,
+    )
+    expected = expected_examples(
+      kind, episodes, done, learn_from, keep_failures=share == 1.0
+    )
+    assert len(keep) == len(expected) == E * (D if kind == "reset" else 1)
+    for row, (context, states) in enumerate(expected):
+      np.testing.assert_array_equal(examples.context[row], context)
+      assert keep[row] == any(s["keep"] for s in states)
+      assert examples.ends.shape[1] == len(states)
+      for s, state in enumerate(states):
+        assert examples.ends[row, s] == state["end"]
+        np.testing.assert_array_equal(
+          examples.candidates[row, s], state["candidates"]
+        )
+        np.testing.assert_allclose(examples.weights[row, s], state["weights"])
+        np.testing.assert_allclose(
+          examples.values[row, s], state["value"], rtol=1e-6
+        )
+        assert examples.mask[row, s] == state["mask"]
+    assert 0 < np.sum(keep) < len(keep)
+
+
+def test_a_share_of_the_failures_is_kept():
+  episodes, done = some_episodes("reset", lead=(4000,))
+  counts = {}
+  for share in 0.0, 0.25, 1.0:
+    examples, keep = replay.to_examples(
+      episodes,
+      done,
+      jax.random.key(0),
+      discount=DISCOUNT,
+      learn_from="solved",
+      failure_share=share,
+    )
+    has_policy = np.sum(examples.weights[:, 0], axis=-1) > 0
+    keep = np.asarray(keep)
+    counts[share] = (keep & has_policy).sum(), (keep & ~has_policy).sum()
+  assert counts[0.0][0] == counts[0.25][0] == counts[1.0][0] > 0
+  assert counts[0.0][1] == 0
+  np.testing.assert_allclose(counts[0.25][1] / counts[1.0][1], 0.25, atol=0.03)
