@@ -242,7 +242,11 @@ def main(argv) -> None:
   methods = Methods(
     run, problems, methods=_METHOD_NAMES.value, simulations=simulations
   )
-  random = transformer.init_params(run.model.config, jax.random.key(run.seed))
+  # Where the trained ones lie, so that nothing is compiled twice.
+  random = jax.device_put(
+    transformer.init_params(run.model.config, jax.random.key(run.seed)),
+    jax.tree.map(lambda x: x.sharding, params),
+  )
   print("with random weights:", flush=True)
   before, _ = methods.measure(random)
   print("trained:", flush=True)

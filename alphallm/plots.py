@@ -20,13 +20,17 @@ def learning_curve(workdir) -> pathlib.Path | None:
       "no learning curve: pip install 'alphallm[plots]'", stacklevel=2
     )
     return None
-  lines = [
-    line for line in metrics.read_metrics(workdir) if "train_seconds" in line
-  ]
+  try:
+    lines = metrics.read_metrics(workdir)
+  except FileNotFoundError:
+    lines = []
+  lines = [line for line in lines if "train_seconds" in line]
   if not lines:
     warnings.warn("no learning curve: nothing was measured", stacklevel=2)
     return None
-  names = [name for name in lines[-1] if name.startswith("test/")]
+  names = dict.fromkeys(  # in order
+    name for line in lines for name in line if name.startswith("test/")
+  )
   picture = figure.Figure(figsize=(6, 4), layout="constrained", dpi=150)
   axes = picture.subplots()
   for name in names:

@@ -40,7 +40,8 @@ def run(main: Callable[[list[str]], None]) -> None:
   """
 
   def guarded(argv):
-    logging.set_verbosity(logging.WARNING)
+    # What Orbax tells with tracebacks, it raises too.
+    logging.set_verbosity(logging.FATAL)
     if argv[1:]:
       _end(f"{argv[1]!r} is no flag; see --help")
     try:

@@ -165,7 +165,7 @@ class Trainer:
     mean = lambda x: jnp.sum(jnp.where(done, x, 0)) / episodes
     scalars = {
       **learned,
-      "param_norm": optax.global_norm(state.params),
+      "param_norm": optax.tree.norm(state.params),
       "train_steps": state.step,
       "episodes": jnp.sum(done),
       "examples": buffer.added,

@@ -85,6 +85,8 @@ def _move(task, trace, found: mcts.Move, move: int) -> list[str]:
       f"  {step}: prior {priors[k]:.2f}, "
       + (looked if visits[k] else "not visited")
     )
+  if invalid.all():
+    return [*lines, "  No candidate is legal: the first is played."]
   steps = int(found.line.length[0])
   chosen = [
     task.tokenizer.decode(

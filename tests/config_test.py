@@ -1,0 +1,190 @@
+"""Tests of the configs: what is refused, and that the real ones trace."""
+
+import functools
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+import tiny_config
+from ml_collections import config_dict
+
+from alphallm import config, sharding, train
+from alphallm.search import policies
+
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+
+
+def changed(**values):
+  """Return the tiny config with values by their dotted names."""
+  settings = tiny_config.get_config().to_dict()
+  for name, value in values.items():
+    *rooms, key = name.split(".")
+    room = functools.reduce(lambda d, k: d[k], rooms, settings)
+    room[key] = value
+  return config_dict.ConfigDict(settings)
+
+
+@pytest.mark.parametrize(
+  "name, value",
+  [
+    ("selfplay.num_slots", 0),
+    ("selfplay.num_moves", 0),
+    ("selfplay.num_moves", 2.0),
+    ("selfplay.num_targets", 5),
+    ("search.num_simulations", -1),
+    ("search.num_candidates", 0),
+    ("search.num_candidates", True),
+    ("search.max_depth", 0),
+    ("search.discount", 1.5),
+    ("search.discount", 0),
+    ("search.permission", "everything"),
+    ("search.cache", "none"),
+    ("search.prior_temperature", 0.0),
+    ("search.rules_propose", 1),
+    ("search.policy.kind", "alphabeta"),
+    ("search.policy.value_scale", -0.1),
+    ("search.policy.dirichlet_alpha", 0.3),  # of puct
+    ("learner.batch_size", -1),
+    ("learner.learning_rate", -1e-3),
+    ("learner.learning_rate", float("nan")),
+    ("learner.learning_rate", "0.1"),
+    ("learner.average", 1.1),
+    ("learner.capacity", 100),  # less than an iteration brings
+    ("learner.min_examples", -1),
+    ("train.evaluate_every", 0),
+    ("train.checkpoint_every", 0),
+    ("train.num_iterations", 0),
+    ("train.num_eval_problems", 0),
+    ("model.num_layers", 0),
+    ("model.num_kv_heads", 0),
+    ("model.num_kv_heads", 3),
+    ("model.head_dim", 5),
+    ("model.mlp", "none"),
+    ("model.dtype", "float33"),
+    ("task.kind", "Task"),
+    ("task.kind", None),
+    ("task.min_blocks", 4),
+    ("task.max_blocks", 99),
+    ("task.max_blocks", "3"),
+    ("task.max_steps", 0),
+    ("task.context", "keep"),
+    ("task.foo", 1),
+    ("seed", -1),
+    ("seed", 2**31),
+    ("seed", 0.5),
+    ("search", None),
+    ("foo", 1),
+    ("model.foo", 1),
+    ("search.foo", 1),
+    ("search.policy.foo", 1),
+    ("selfplay.foo", 1),
+    ("learner.foo", 1),
+    ("train.foo", 1),
+  ],
+)
+def test_a_wrong_value_is_refused_by_its_name(name, value):
+  with pytest.raises(config.UserError) as refused:
+    config.make_run(changed(**{name: value}))
+  message = str(refused.value)
+  assert message.startswith("config.") and "\n" not in message
+  assert name.split(".")[-1] in message or "blocks must be" in message
+
+
+def test_the_tiny_config_is_not_refused():
+  config.make_run(changed())
+  config.make_run(changed(**{"task.max_steps": 5, "learner.warmup_steps": 0}))
+
+
+@pytest.mark.parametrize("room", ["seed", "task", "model", "learner", "train"])
+def test_a_missing_room_is_refused(room):
+  settings = tiny_config.get_config().to_dict()
+  del settings[room]
+  with pytest.raises(config.UserError, match=f"config.{room} is missing"):
+    config.make_run(config_dict.ConfigDict(settings))
+
+
+def test_settings_that_do_not_go_together_are_refused():
+  nothing = {"search.permission": "nothing", "search.rules_propose": False}
+  with pytest.raises(config.UserError, match="context='append'"):
+    config.make_run(changed(**nothing))
+  config.make_run(changed(**nothing, **{"task.context": "append"}))
+  with pytest.raises(config.UserError, match="rules_propose needs permission"):
+    config.make_run(changed(**{"search.permission": "nothing"}))
+  puct = {"search.policy": {"kind": "puct"}, "search.num_simulations": 0}
+  with pytest.raises(config.UserError, match="num_simulations of at least 1"):
+    config.make_run(changed(**puct))
+
+
+def test_a_task_without_problems_is_refused():
+  ones = dict(kind="Countdown", num_numbers=2, max_number=1, min_target=50)
+  with pytest.raises(config.UserError, match="config.task: found no solvable"):
+    config.make_run(changed(task=ones))
+
+
+def test_the_tokenizer_of_a_workdir_is_used(tmp_path):
+  run = config.make_run(changed())
+  run.task.tokenizer.save(tmp_path / "tokenizer.model")
+  config.make_run(changed(), tmp_path)
+  (tmp_path / "tokenizer.model").write_bytes(b"damaged")
+  with pytest.raises(config.UserError, match="tokenizer.model is damaged"):
+    config.make_run(changed(), tmp_path)
+
+
+def test_the_fingerprint_ignores_the_length_of_the_run():
+  mine = config.fingerprint(changed())
+  assert mine == config.fingerprint(changed(**{"train.num_iterations": 99}))
+  assert mine != config.fingerprint(changed(**{"learner.learning_rate": 0.1}))
+  assert mine != config.fingerprint(changed(seed=1))
+  json.dumps(mine)
+
+
+@pytest.mark.parametrize("kind", ["gumbel", "puct"])
+def test_evaluation_searches_without_noise(kind):
+  run = config.make_run(changed(**{"search.policy": {"kind": kind}}))
+  search = config.for_evaluation(run, 7)
+  assert search.num_simulations == 7 and not search.rules_propose
+  quiet = {
+    "gumbel": {"gumbel_scale": 0.0},
+    "puct": {"dirichlet_fraction": 0.0, "temperature": 0.0},
+  }[kind]
+  assert search.policy.keywords == quiet
+  assert search.policy.func is getattr(policies, kind)
+
+
+def load(name):
+  """Return the config of `FILE` or `FILE:VARIANT`, as the flag does."""
+  name, _, variant = name.partition(":")
+  scope = {}
+  exec((CONFIGS / f"{name}.py").read_text(), scope)
+  return scope["get_config"](*[variant] if variant else [])
+
+
+def test_every_config_file_makes_a_run():
+  for path in CONFIGS.glob("*.py"):
+    if path.stem != "__init__":
+      config.make_run(load(path.stem))
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "quickstart",
+    "blocks_world:4,append",
+    pytest.param("blocks_world:6,no_search", marks=pytest.mark.slow),
+    pytest.param("blocks_world:4,ci", marks=pytest.mark.slow),
+    pytest.param("countdown", marks=pytest.mark.slow),
+    pytest.param("countdown:tiny", marks=pytest.mark.slow),
+    pytest.param("game24", marks=pytest.mark.slow),
+    pytest.param("game24:tiny", marks=pytest.mark.slow),
+  ],
+)
+def test_configs_trace(name):
+  run = config.make_run(load(name))
+  trainer = train.Trainer(run, sharding.make_mesh(devices=jax.devices()[:1]))
+  state = trainer.abstract()
+  after, scalars = jax.eval_shape(lambda s: trainer.iterate(s, 0), state)
+  assert jax.tree.map(np.shape, scalars)["loss"] == ()
+  same = lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype)
+  assert all(jax.tree.leaves(jax.tree.map(same, state, after)))

@@ -1,0 +1,43 @@
+"""Tests of the pictures."""
+
+import sys
+
+import pytest
+
+from alphallm import metrics, plots
+
+
+def write(workdir, lines):
+  with metrics.MetricWriter(workdir) as writer:
+    for step, scalars in enumerate(lines):
+      writer.write(step, scalars)
+
+
+def test_learning_curve(tmp_path):
+  pytest.importorskip("matplotlib")
+  write(
+    tmp_path,
+    [
+      {"test/greedy": 0.0, "test/mcts_4": 0.1, "train_seconds": 0.0},
+      {"loss": 1.0},
+      # Resumed with another number of simulations.
+      {"test/greedy": 0.5, "test/mcts_8": 0.6, "train_seconds": 9.0},
+    ],
+  )
+  path = plots.learning_curve(tmp_path)
+  assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_to_draw_is_a_warning(tmp_path):
+  pytest.importorskip("matplotlib")
+  with pytest.warns(UserWarning, match="nothing was measured"):
+    assert plots.learning_curve(tmp_path) is None
+  write(tmp_path, [{"loss": 1.0}])
+  with pytest.warns(UserWarning, match="nothing was measured"):
+    assert plots.learning_curve(tmp_path) is None
+
+
+def test_no_matplotlib_is_a_warning(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, "matplotlib", None)
+  with pytest.warns(UserWarning, match="pip install"):
+    assert plots.learning_curve(tmp_path) is None
