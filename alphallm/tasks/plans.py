@@ -19,7 +19,8 @@ def write(
     result: their `SearchResult`.
     source: where the problems were read from (`pddl.read`), or None if they
       were drawn: their blocks are then called a, b, c and so on.
-    directory: where the plans go, `NAME.plan` for the problem NAME.
+    directory: where the plans go, `FOLDER-NAME.plan` for the problem
+      `FOLDER/NAME.pddl`.
 
   Returns:
     The number of plans.
@@ -37,10 +38,12 @@ def write(
   if source is not None:
     described = pddl.read(source)
     names = [problem.names for _, problem in described]
-    places = [pathlib.Path(place) for place, _ in described]
+    source = pathlib.Path(source)
+    top = source.parent if source.is_dir() else source.parent.parent
+    places = [pathlib.Path(place).relative_to(top) for place, _ in described]
     stems = [
       "-".join(
-        (place.parent.name, place.stem, place.suffix.partition(":")[2])
+        (*place.parent.parts, place.stem, place.suffix.partition(":")[2])
       ).strip("-")
       for place in places
     ]
