@@ -1,0 +1,127 @@
+"""Compiles the programs for TPUs, of which none is needed; libtpu is."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("libtpu")
+
+COLLECTIVES = (
+  "all-gather",
+  "all-reduce",
+  "all-to-all",
+  "collective-permute",
+  "reduce-scatter",
+)
+PROGRAM = """
+import functools, sys
+sys.path[:0] = sys.argv[3:]
+import conftest, jax, toy_task
+from jax.experimental import topologies
+from alphallm import selfplay, sharding
+from alphallm.learning import learner, replay
+from alphallm.models import transformer
+from alphallm.search import mcts, play
+
+topology = topologies.get_topology_desc(
+  platform="tpu", topology_name=sys.argv[1])
+mesh = sharding.make_mesh(devices=topology.devices)
+assert mesh.shape == {"data": 8}
+task = toy_task.Walk("append", max_steps=3)
+network = transformer.TransformerConfig(
+  vocab_size=task.vocab_size, num_layers=2, embed_dim=32, num_heads=2,
+  num_kv_heads=1, head_dim=16, mlp_dim=32, mlp="relu2", dtype="bfloat16")
+apply_fn = transformer.PolicyValueTransformer(network).apply
+player = selfplay.SelfPlayConfig(num_slots=16, num_moves=2, num_targets=3)
+search = mcts.SearchConfig(num_simulations=4, num_candidates=4, max_depth=3)
+training = learner.LearnerConfig(batch_size=16, capacity=64)
+tx = learner.make_tx(training)
+
+def place(tree, sharding_):
+  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(
+    x.shape, x.dtype, sharding=sharding_), tree)
+
+whole, split = sharding.replicated(mesh), sharding.batch(mesh)
+like = lambda f, *args: jax.eval_shape(f, *args)
+params = place(like(lambda key: transformer.init_params(network, key),
+                    jax.random.key(0)), whole)
+keys = place(like(lambda: jax.random.split(jax.random.key(0), 16)), split)
+problems = place(task.sample_numpy(__import__("numpy").random.default_rng(0),
+                                   16), split)
+next_problems = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
+  (16, 2, *x.shape[1:]), x.dtype, sharding=split), problems)
+slots = place(like(lambda k, p: selfplay.start(task, player, k, p), keys,
+                   problems), split)
+play_round = functools.partial(
+  selfplay.play_round, apply_fn, task, player, search)
+solve = lambda params, keys, problems: play.solve(
+  apply_fn, task, search, params, keys, problems)
+
+def learn(state, buffer, key, num_steps):
+  return learner.train_round(
+    apply_fn, tx, training, state, buffer, key, num_steps)
+
+_, harvest = like(play_round, params, slots, next_problems)
+examples, _ = like(
+  lambda e, d, k: replay.to_examples(e, d, k, discount=0.97),
+  harvest.episodes, harvest.done, jax.random.key(0))
+buffer = place(like(lambda e: replay.init(jax.tree.map(lambda x: x[0], e), 64),
+                    examples), whole)
+state = like(functools.partial(learner.init, tx), params)
+state = jax.tree.map(place, state, sharding.fsdp(state, mesh, min_size=512))
+number = jax.ShapeDtypeStruct((), "int32", sharding=whole)
+key = place(like(lambda: jax.random.key(0)), whole)
+program = sys.argv[2]
+if program == "self_play":
+  lowered = sharding.shard_self_play(
+    play_round, mesh, donate_argnums=1).lower(params, slots, next_problems)
+elif program == "solve":
+  lowered = sharding.shard_self_play(solve, mesh).lower(params, keys, problems)
+else:
+  lowered = jax.jit(learn, donate_argnums=0).lower(state, buffer, key, number)
+compiled = lowered.compile()
+print(compiled.as_text())
+print(compiled.memory_analysis(), file=sys.stderr)
+"""
+
+
+def compiled(topology, program):
+  """Return the compiled text; print what memory it takes."""
+  here = pathlib.Path(__file__).parent
+  paths = [str(here), str(here.parent)]
+  result = subprocess.run(
+    [sys.executable, "-c", PROGRAM, topology, program, *paths],
+    # libtpu would ask the network what machine it is on.
+    env=os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"},
+    capture_output=True,
+    text=True,
+    timeout=600,
+  )
+  assert result.returncode == 0, result.stderr[-3000:]
+  print(topology, program, result.stderr.splitlines()[-1])
+  assert "ENTRY" in result.stdout
+  return result.stdout
+
+
+@pytest.mark.parametrize(
+  ("topology", "program"),
+  [
+    ("v5e:2x4", "self_play"),
+    pytest.param("v6e:2x4", "self_play", marks=pytest.mark.slow),
+    pytest.param("v5e:2x4", "solve", marks=pytest.mark.slow),
+    pytest.param("v6e:2x4", "solve", marks=pytest.mark.slow),
+  ],
+)
+def test_no_chip_waits_for_another(topology, program):
+  text = compiled(topology, program)
+  assert not [word for word in COLLECTIVES if word in text]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["v5e:2x4", "v6e:2x4"])
+def test_learns_on_sharded_parameters(topology):
+  text = compiled(topology, "learn")
+  assert [word for word in COLLECTIVES if word in text]
