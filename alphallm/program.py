@@ -54,7 +54,9 @@ def run(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
       _end("interrupted", 128 + signal.SIGINT)
     except OSError as error:
-      _end(f"{error.filename or 'a file'}: {error.strerror or error}")
+      # A write that fails does not name its file.
+      where = error.filename or f"--workdir={WORKDIR.value}"
+      _end(f"{where}: {error.strerror or error}")
     except jax.errors.JaxRuntimeError as error:
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise

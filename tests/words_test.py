@@ -11,7 +11,9 @@ from alphallm.models import transformer
 
 TASKS = {
   "blocks_world": dict(kind="BlocksWorld", min_blocks=3, max_blocks=3),
-  "countdown": dict(kind="Countdown", num_numbers=3, max_value=99),
+  "countdown": dict(
+    kind="Countdown", num_numbers=3, max_target=50, max_value=99
+  ),
   "game24": dict(kind="Game24"),
 }
 
