@@ -169,11 +169,12 @@ def on_eight_devices():
 
   mesh = sharding.make_mesh()
   split = jax.device_put((slots, problems), sharding.batch(mesh))
-  run = sharding.shard_self_play(PLAY, mesh)
-  hlo = run.lower(PARAMS, *split).compile().as_text()
+  params = jax.device_put(PARAMS, sharding.replicated(mesh))
+  run = sharding.shard_self_play(PLAY, mesh).lower(params, *split).compile()
+  hlo = run.as_text()
   for word in "all-gather", "all-reduce", "all-to-all", "collective-permute":
     assert word not in hlo, word
-  assert_near(plain(run(PARAMS, *split)), expected)
+  assert_near(plain(run(params, *split)), expected)
 
   fold = functools.partial(
     jax.tree.map, lambda x: x.reshape(8, -1, *x.shape[1:])

@@ -3,10 +3,12 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import unoptimized
 
 from alphallm.models import attention
 
 B, K, S, H, G, D = 2, 3, 4, 4, 2, 6
+ATTEND = unoptimized.jit(attention.attend)
 
 
 def draw(*shape, seed=0):
@@ -45,7 +47,7 @@ def some_segments():
 def test_attend_against_numpy(num_segments):
   segments = some_segments()[:num_segments]
   queries, own = draw(B, K, S, H, D), draw(B, K, S, 2, G, D)
-  found = attention.attend(
+  found = ATTEND(
     jnp.float32(queries),
     jnp.float32(own),
     [(jnp.float32(kv), jnp.asarray(mask)) for kv, mask in segments],
@@ -59,10 +61,10 @@ def test_what_is_masked_may_hold_anything():
   queries = jnp.float32(draw(B, K, S, H, D))
   own = jnp.float32(draw(B, K, S, 2, G, D))
   mask = np.zeros((B, 1, 1, 5), bool)
-  plain = attention.attend(queries, own, [])
+  plain = ATTEND(queries, own, [])
   for fill in 0.0, 1e6, -1e6:
     masked = (jnp.full((B, 5, 2, G, D), fill), jnp.asarray(mask))
-    found = attention.attend(queries, own, [masked])
+    found = ATTEND(queries, own, [masked])
     np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-6)
 
 
@@ -72,9 +74,9 @@ def test_grouped_queries_equal_repeated_heads():
   segments = [
     (jnp.float32(kv), jnp.asarray(mask)) for kv, mask in some_segments()
   ]
-  grouped = attention.attend(queries, own, segments)
+  grouped = ATTEND(queries, own, segments)
   repeat = functools.partial(jnp.repeat, repeats=H // G, axis=-2)
-  repeated = attention.attend(
+  repeated = ATTEND(
     queries, repeat(own), [(repeat(kv), mask) for kv, mask in segments]
   )
   np.testing.assert_allclose(grouped, repeated, rtol=1e-5, atol=1e-6)
