@@ -31,6 +31,7 @@ class TrainConfig:
   checkpoint_every: int = 10  # iterations
   num_eval_problems: int = 256
   eval_simulations: int = 16
+  fsdp: bool = False  # parameters and optimizer split over the devices
 
 
 @dataclasses.dataclass(frozen=True)

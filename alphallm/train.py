@@ -57,13 +57,16 @@ class Trainer:
   """The jitted programs of a run, and the state that they carry."""
 
   def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
-    slots, devices = run.selfplay.num_slots, mesh.shape["data"]
-    if slots % devices:
-      raise config_lib.UserError(
-        f"config.selfplay.num_slots={slots} is no multiple of the {devices} "
-        "devices"
-      )
-    self.run = run
+    devices = mesh.shape["data"]
+    for name, size in (
+      ("selfplay.num_slots", run.selfplay.num_slots),
+      ("learner.batch_size", run.learner.batch_size),
+    ):
+      if size % devices:
+        raise config_lib.UserError(
+          f"config.{name}={size} is no multiple of the {devices} devices"
+        )
+    self.run, self._mesh = run, mesh
     self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
     self._tx = learner.make_tx(run.learner)
     self._play = sharding.shard_self_play(
@@ -73,8 +76,14 @@ class Trainer:
       mesh,
       donate_argnums=(1,),
     )
-    self._learn = jax.jit(self._absorb_and_learn, donate_argnums=(0, 1, 2))
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
+    self._shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
+    self._places = self._shardings()
+    self._learn = jax.jit(
+      self._absorb_and_learn,
+      donate_argnums=(0, 1, 2),
+      out_shardings=(self._places.learner, *[self._whole] * 3),
+    )
 
   def problems(self, iteration: int, moves: int | None = None):
     """Draw the problems of an iteration: the same ones whenever it is run."""
@@ -90,23 +99,25 @@ class Trainer:
 
   def init(self) -> RunState:
     """Return the state before the first iteration, on its shardings."""
-    return jax.jit(self._init, out_shardings=self._shardings())(
+    return jax.jit(self._init, out_shardings=self._places)(
       self._init_key, self.problems(0)
     )
 
   def abstract(self) -> RunState:
     """Return shapes and shardings of the state, for restoring."""
-    shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
     return jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      shapes,
-      self._shardings(),
+      self._shapes,
+      self._places,
     )
 
   def _shardings(self) -> RunState:
-    shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
-    whole = jax.tree.map(lambda _: self._whole, shapes)
-    split = jax.tree.map(lambda _: self._split, shapes.slots)
+    whole = jax.tree.map(lambda _: self._whole, self._shapes)
+    split = jax.tree.map(lambda _: self._split, self._shapes.slots)
+    if self.run.train.fsdp:
+      whole = whole.replace(
+        learner=sharding.fsdp(self._shapes.learner, self._mesh)
+      )
     return whole.replace(slots=split)
 
   def _init(self, rng_key: chex.PRNGKey, problems: Any) -> RunState:
@@ -159,6 +170,7 @@ class Trainer:
       buffer,
       batch_key,
       num_steps,
+      self._split,
     )
     done = harvest.done
     episodes = jnp.maximum(jnp.sum(done), 1)

@@ -1,9 +1,9 @@
 """Blocks world of one size, with search and without, reset or append.
 
-  --config configs/blocks_world.py:6             tree search, 6 blocks
-  --config configs/blocks_world.py:6,no_search   imitate what sampling solved
-  --config configs/blocks_world.py:4,append      the context is the whole story
-  --config configs/blocks_world.py:4,ci          90 seconds on two cores
+--config configs/blocks_world.py:6             tree search, 6 blocks
+--config configs/blocks_world.py:6,no_search   imitate what sampling solved
+--config configs/blocks_world.py:4,append      the context is the whole story
+--config configs/blocks_world.py:4,ci          90 seconds on two cores
 """
 
 from configs import quickstart
@@ -33,7 +33,7 @@ def get_config(variant: str = "4"):
   config.learner.decay_steps = 40 * config.train.num_iterations
   if "no_search" in options:
     # The same candidates, the same rules, the same checker, but no tree: a
-    # candidate is drawn, a winning one is seen, and what was solved is imitated.
+    # candidate is drawn, a winning one is seen; what was solved is imitated.
     config.search.num_simulations = 0
     config.learner.learn_from = "solved"
     config.train.num_iterations *= 6  # moves are cheaper; compare by time

@@ -1,7 +1,7 @@
 """Countdown with 4 numbers and targets 10 to 100, as in Stream of Search.
 
-  --config configs/countdown.py        for a night on one machine, or a GPU hour
-  --config configs/countdown.py:tiny   3 numbers, minutes on two cores
+--config configs/countdown.py        for a night on one machine, or a GPU hour
+--config configs/countdown.py:tiny   3 numbers, minutes on two cores
 """
 
 from configs import quickstart

@@ -34,7 +34,7 @@ def get_config():
   config.selfplay = dict(
     num_slots=128,  # problems under way at the same time
     num_moves=8,  # searches of each slot in an iteration
-    num_targets=2,  # candidates of a state that are learned from
+    num_targets=1,  # candidates of a state that are learned from
   )
   config.learner = dict(
     batch_size=128,  # states
@@ -44,8 +44,8 @@ def get_config():
     average=0.99,  # decay per step of the average of the weights
     capacity=40_000,  # states in the replay buffer
     min_examples=2_000,  # states before the first step
-    reuse=4.0,  # times that a state is used
-    learn_from="solutions",  # the solved paths found in trees
+    reuse=8.0,  # times that a state is used
+    learn_from="solved",  # episodes; or "solutions" in trees, or "all"
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
   config.train = dict(

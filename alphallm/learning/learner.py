@@ -189,8 +189,19 @@ def train_round(
   buffer: replay.Replay,
   rng_key: chex.PRNGKey,
   num_steps: chex.Array,
+  batch_sharding: jax.sharding.Sharding | None = None,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
   """Take `num_steps` steps (a traced number) on batches drawn anew.
+
+  Args:
+    apply_fn: the network.
+    tx: from `make_tx`.
+    config: how it learns.
+    state: before the first step.
+    buffer: where batches are drawn from.
+    rng_key: draws them (consumed).
+    num_steps: `[]` int32, may be 0.
+    batch_sharding: how a batch is split over devices, if it is.
 
   Returns:
     The state, and the mean of each metric over the steps; 0 if there were none.
@@ -199,6 +210,8 @@ def train_round(
   def one(state, index):
     key = jax.random.fold_in(rng_key, index)
     batch = replay.sample(buffer, key, config.batch_size)
+    if batch_sharding is not None:
+      batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
     return train_step(apply_fn, tx, config, state, batch)
 
   zeros = jax.tree.map(

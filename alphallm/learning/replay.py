@@ -79,11 +79,14 @@ def to_examples(
   values = losses.discounted_outcome(
     episodes.num_steps, episodes.solved, d, discount
   )
-  learn = episodes.mask & {
-    "solutions": episodes.on_solution,
-    "solved": episodes.solved[..., None],
-    "all": True,
-  }[learn_from]
+  learn = (
+    episodes.mask
+    & {
+      "solutions": episodes.on_solution,
+      "solved": episodes.solved[..., None],
+      "all": True,
+    }[learn_from]
+  )
   weights = jnp.where(learn[..., None], episodes.weights, 0.0)
   r = episodes.contexts.shape[-2]
   s = d // r  # 1 where contexts reset, D + 1 where they append

@@ -160,7 +160,7 @@ def search(
   rule_keys = fold(rng_keys, 2)
 
   def evaluate(sim, state, tokens, lengths, positions, segments):
-    """Pass over the tokens that a node adds; sample and judge its candidates."""
+    """Pass over the tokens that a node adds; sample and judge candidates."""
     output = apply_fn(
       params,
       tokens[:, None],
@@ -219,9 +219,7 @@ def search(
     pages=jnp.full(
       (batch, config.depth if paged else 0), tree_cache.NO_PAGE, jnp.int32
     ),
-    context=context.tokens
-    if recomputes
-    else jnp.zeros((batch, 0), jnp.int32),
+    context=context.tokens if recomputes else jnp.zeros((batch, 0), jnp.int32),
   )
   root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
   pages = (

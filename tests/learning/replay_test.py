@@ -10,6 +10,11 @@ from alphallm.learning import replay
 
 E, D, J, T, C = 12, 4, 3, 2, 9  # D counts the last state too
 DISCOUNT = 0.9
+ADD = unoptimized.jit(replay.add)
+SAMPLE = unoptimized.jit(replay.sample, static_argnums=2)
+TO_EXAMPLES = unoptimized.jit(
+  replay.to_examples, static_argnames=("discount", "learn_from")
+)
 
 
 def example(i):
@@ -42,12 +47,11 @@ def test_the_ring_against_a_deque():
   capacity, rng = 7, np.random.default_rng(0)
   ring = replay.init(example(0), capacity)
   model = collections.deque(maxlen=capacity)
-  add = unoptimized.jit(replay.add)
   total = 0
   for i in range(12):
     ids = np.arange(1, 6) + 5 * i
     keep = rng.random(5) < (0.0 if i == 3 else 0.6)
-    ring = add(ring, stacked(ids), keep)
+    ring = ADD(ring, stacked(ids), keep)
     model.extend(ids[keep])
     total += keep.sum()
     assert ring.added == total
@@ -63,23 +67,22 @@ def test_the_ring_against_a_deque():
 
 def test_fills_the_ring_at_once():
   ring = replay.init(example(0), 4)
-  ring = replay.add(ring, stacked([9]), np.array([True]))
-  ring = replay.add(ring, stacked([1, 2, 3, 4]), np.ones(4, bool))
+  ring = ADD(ring, stacked([9]), np.array([True]))
+  ring = ADD(ring, stacked([1, 2, 3, 4]), np.ones(4, bool))
   assert sorted(numbers(ring.examples)) == [1, 2, 3, 4]
 
 
 def test_draws_uniformly_what_is_held():
   ring = replay.init(example(0), 5)
-  sample = unoptimized.jit(replay.sample, static_argnums=2)
-  ring = replay.add(ring, stacked([1, 2, 3]), np.array([True, False, True]))
-  drawn = collections.Counter(numbers(sample(ring, jax.random.key(0), 4000)))
+  ring = ADD(ring, stacked([1, 2, 3]), np.array([True, False, True]))
+  drawn = collections.Counter(numbers(SAMPLE(ring, jax.random.key(0), 4000)))
   assert set(drawn) == {1, 3}
   assert abs(drawn[1] - 2000) < 160
-  ring = replay.add(ring, stacked([4, 5, 6, 7]), np.ones(4, bool))
-  drawn = collections.Counter(numbers(sample(ring, jax.random.key(1), 4000)))
+  ring = ADD(ring, stacked([4, 5, 6, 7]), np.ones(4, bool))
+  drawn = collections.Counter(numbers(SAMPLE(ring, jax.random.key(1), 4000)))
   assert set(drawn) == {3, 4, 5, 6, 7}
   assert max(drawn.values()) - min(drawn.values()) < 200
-  again = numbers(sample(ring, jax.random.key(1), 4000))
+  again = numbers(SAMPLE(ring, jax.random.key(1), 4000))
   assert collections.Counter(again) == drawn
 
 
@@ -152,7 +155,7 @@ def expected_examples(kind, episodes, done, learn_from, keep_failures):
 def test_examples_of_episodes(kind, learn_from):
   episodes, done = some_episodes(kind)
   for share in 1.0, 0.0:
-    examples, keep = replay.to_examples(
+    examples, keep = TO_EXAMPLES(
       episodes,
       done,
       jax.random.key(0),
@@ -185,7 +188,7 @@ def test_a_share_of_the_failures_is_kept():
   episodes, done = some_episodes("reset", lead=(4000,))
   counts = {}
   for share in 0.0, 0.25, 1.0:
-    examples, keep = replay.to_examples(
+    examples, keep = TO_EXAMPLES(
       episodes,
       done,
       jax.random.key(0),
