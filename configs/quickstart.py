@@ -54,5 +54,6 @@ def get_config():
     checkpoint_every=10,  # iterations
     num_eval_problems=256,
     eval_simulations=16,
+    fsdp=False,  # split parameters and optimizer over the devices
   )
   return config
