@@ -396,6 +396,7 @@ def _loop(trainer, stop, state, start, spent, figures, checkpointer, writer):
     scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
     odd = [k for k, v in scalars.items() if not math.isfinite(v)]
     if odd:
+      checkpointer.wait()
       kept = checkpointer.latest_step()
       raise config_lib.UserError(
         f"{odd[0]} is {scalars[odd[0]]} at iteration {iteration}, step "

@@ -43,7 +43,8 @@ class Running:
     """
     self._folder = tempfile.TemporaryDirectory()
     folder = pathlib.Path(self._folder.name)
-    self._paths = folder / "out", folder / "err"
+    self.out = folder / "out"
+    self._paths = self.out, folder / "err"
     self.process = _FORKS.Process(
       target=_program,
       args=(name, list(map(str, args)), self._paths, before, max_file_bytes),

@@ -99,11 +99,13 @@ def test_a_finished_run_says_so_and_keeps_its_figures(copy):
 def test_killed_stopped_and_damaged_it_is_the_same_run(finished, tmp_path):
   args = ("train", CONFIG, LENGTH, f"--workdir={tmp_path}")
   running = programs.Running(*args)
-  running.wait_for_lines(tmp_path / "metrics.jsonl", 5)
+  # Step 5 is written after the save of 4 began, which waited for that of 2.
+  running.wait_for_lines(tmp_path / "metrics.jsonl", 6)
   running.process.kill()
   assert running.wait().code == -signal.SIGKILL
 
   running = programs.Running(*args)
+  running.wait_for_lines(running.out, 2)  # it listens to signals now
   running.wait_for_lines(tmp_path / "metrics.jsonl", 8)
   running.process.terminate()
   ended = running.wait()
