@@ -177,7 +177,7 @@ def train_step(
     opt_state=opt_state,
     average=optax.incremental_update(params, state.average, 1.0 - decay),
   )
-  metrics = {**metrics, "loss": loss, "grad_norm": optax.global_norm(grads)}
+  metrics = {**metrics, "loss": loss, "grad_norm": optax.tree.norm(grads)}
   return state, metrics
 
 

@@ -70,7 +70,7 @@ def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
     root_values=jnp.zeros((d,)),
     mask=jnp.zeros((d,), bool).at[0].set(~state.held_out),
     num_steps=jnp.zeros((), jnp.int32),
-    solved=jnp.zeros((), bool),
+    solved=state.terminated & (state.reward > 0),
   )
   return Trace(state=state, context=context, episode=episode)
 

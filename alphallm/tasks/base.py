@@ -70,7 +70,10 @@ class Task(abc.ABC):
 
   @abc.abstractmethod
   def init(self, problem: Any) -> types.State:
-    """Return the initial state of a problem; its observation is the prompt."""
+    """Return the initial state of a problem; its observation is the prompt.
+
+    A problem that needs no step is terminated, with the reward of a solution.
+    """
 
   @abc.abstractmethod
   def step(

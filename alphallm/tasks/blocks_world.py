@@ -136,12 +136,13 @@ class BlocksWorld(base.Task):
   def init(self, problem: Problem) -> types.State:
     chex.assert_shape((problem.on, problem.goal), (self.max_blocks,))
     inner = Inner(problem=problem, moves=jnp.int32(0))
+    solved = _solved(problem)
     return self._state(
       inner,
       jnp.bool_(True),
-      terminated=_solved(problem),
+      terminated=solved,
       truncated=jnp.bool_(False),
-      reward=jnp.float32(0.0),
+      reward=solved.astype(jnp.float32),
     )
 
   def step(

@@ -70,11 +70,11 @@ class Countdown(arithmetic.Arithmetic):
     """
     numbers = np.zeros((0, self.num_numbers), np.int32)
     targets = np.zeros(0, np.int32)
-    # What is reachable from a block of problems is a few megabytes.
-    largest_block = 2 ** max(30 - 5 * self.num_numbers, 2)
+    # A block's size does not depend on what is asked for, so that a few problems
+    # are the first of many. What is reachable from it is a few megabytes.
+    size = min(256, 2 ** max(30 - 5 * self.num_numbers, 2))
     blocks_in_vain = 0
     while len(targets) < num_problems:
-      size = min(4 * (num_problems - len(targets)) + 16, largest_block)
       # Only one in ten is of the test split.
       draws = (16 if split == "test" else 2) * size
       drawn = rng.integers(
