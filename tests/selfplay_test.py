@@ -19,9 +19,7 @@ from alphallm.search import mcts, play
 B, MOVES = 16, 5
 TASK = toy_task.Walk("append", max_steps=3)
 CONFIG = selfplay.SelfPlayConfig(num_slots=B, num_moves=MOVES, num_targets=3)
-SEARCH = mcts.SearchConfig(
-  num_simulations=5, num_candidates=4, max_depth=3, play_solution=False
-)
+SEARCH = mcts.SearchConfig(num_simulations=5, num_candidates=4, max_depth=3)
 PARAMS = fake_model.init_params(
   toy_task.TOKENIZER.vocab_size, bias=toy_task.bias(), seed=3
 )
@@ -97,43 +95,38 @@ def test_two_rounds_are_one_long_round():
 
 
 def test_slots_refill_and_episodes_come_once():
-  """Each slot plays its problems in a row, one move at a time."""
+  """Each slot plays its problems in a row, a move or a solution at a time."""
   slots, problems = start()
   first_problems = jax.tree.map(np.asarray, slots.trace.state.inner.problem)
   _, episodes, done, _ = two_rounds()
   assert 0.2 < done.mean() < 0.9
+  lines = set()
   for b in range(B):
     problem, moves = toy_task.problem_at(first_problems, b), 0
     walk = toy_task.start(problem)
     for m in range(2 * MOVES):
-      moves += 1
       episode = jax.tree.map(lambda x: x[b, m], episodes)  # noqa: B023
-      assert episode.num_steps == moves
-      step = episode.steps[moves - 1]
-      stops = np.flatnonzero(np.isin(step, toy_task.STOP_IDS))
-      step = step[: stops[0] + 1] if len(stops) else step
-      walk = toy_task.move(problem, walk, step, max_steps=3)
+      assert episode.num_steps > moves
+      lines.add(int(episode.num_steps) - moves)
+      for step in episode.steps[moves : episode.num_steps]:
+        assert not walk["over"]
+        stops = np.flatnonzero(np.isin(step, toy_task.STOP_IDS))
+        step = step[: stops[0] + 1] if len(stops) else step
+        walk = toy_task.move(problem, walk, step, max_steps=3)
+      moves = int(episode.num_steps)
       assert done[b, m] == walk["over"]
       assert episode.solved == (walk["reward"] == 1)
       if done[b, m]:
         # The next problem of this slot at this move; the others are unused.
         problem = toy_task.problem_at(part(problems, m), b)
         walk, moves = toy_task.start(problem), 0
+  assert len(lines) > 1
 
 
-def test_a_solved_line_is_one_move():
-  search = mcts.SearchConfig(num_simulations=12, num_candidates=4, max_depth=3)
-  run = unoptimized.jit(
-    functools.partial(
-      selfplay.play_round, fake_model.apply_fn, TASK, CONFIG, search
-    )
-  )
-  slots, problems = start()
-  _, harvest = run(PARAMS, slots, part(problems, slice(MOVES)))
-  episodes, done = plain((harvest.episodes, harvest.done))
-  ahead = done & episodes.solved & (episodes.num_steps > 1)
-  assert ahead.any()
-  # Whole lines are played, so that what is under way has no solved step.
+def test_solutions_are_played_to_their_end():
+  """What is under way has no step of a solution in it."""
+  _, episodes, done, _ = two_rounds()
+  assert episodes.on_solution[done].any()
   assert not episodes.on_solution[~done].any()
 
 

@@ -305,8 +305,16 @@ def search(
     def simulate(carry):
       sim, pages, cost, inner = carry
       loop.update(sim=sim, pages=pages, cost=cost)
-      inner = body(sim, inner)
-      return sim + 1, loop["pages"], loop["cost"], inner
+      key, tree = body(sim, inner)
+      if config.plays_solution:
+        # A problem that is solved waits for the others, as it is.
+        solved = jnp.any(inner[1].embeddings.wins, (1, 2))
+        wait = lambda old, new: jnp.where(
+          solved.reshape(solved.shape + (1,) * (new.ndim - 1)), old, new
+        )
+        tree = jax.tree.map(wait, inner[1], tree)
+        loop["cost"] = jax.tree.map(wait, cost, loop["cost"])
+      return sim + 1, loop["pages"], loop["cost"], (key, tree)
 
     carry = (jnp.asarray(lower, jnp.int32), loop["pages"], loop["cost"], init)
     _, loop["pages"], loop["cost"], inner = jax.lax.while_loop(

@@ -467,22 +467,25 @@ def test_a_problem_alone_equals_it_in_a_batch(policy):
     assert_near(alone, repeated(whole, row))
 
 
-@pytest.mark.xfail(
-  strict=True, reason="the simulations stop when all rows are solved, not each"
-)
-def test_a_solved_problem_equals_it_beside_an_unsolved_one():
-  """A row that has its solution is not searched on for its neighbours' sake."""
-  run = searcher(TASKS["append"], SOLVER)
+@pytest.mark.parametrize("max_depth", [3, 1])
+def test_a_solved_problem_equals_it_beside_an_unsolved_one(max_depth):
+  """A row that has its solution is not searched on for its neighbours' sake.
+
+  At `max_depth` a leaf is made anew at every visit: its solution would be lost.
+  """
+  config = dataclasses.replace(
+    SOLVER, max_depth=max_depth, noise=max_depth == 1
+  )
+  run = searcher(TASKS["append"], config)
+  mixed = 0
   for seed in range(1, 4):
     problems, keys = toy_problems(seed), keys_like(B, seed)
     whole = run(PARAMS, keys, problems)
-    assert whole.line.solves.any() and not whole.line.solves.all()
-    for row in np.flatnonzero(whole.line.solves):
+    mixed += whole.line.solves.any() and not whole.line.solves.all()
+    for row in range(B):
       alone = run(PARAMS, repeated(keys, row), repeated(problems, row))
-      assert_near(
-        (alone.line, alone.value, alone.cost),
-        repeated((whole.line, whole.value, whole.cost), row),
-      )
+      assert_near(alone, repeated(whole, row))
+  assert mixed
 
 
 def test_resets_need_observations():
