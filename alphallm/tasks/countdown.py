@@ -70,8 +70,8 @@ class Countdown(arithmetic.Arithmetic):
     """
     numbers = np.zeros((0, self.num_numbers), np.int32)
     targets = np.zeros(0, np.int32)
-    # A block's size does not depend on what is asked for, so that a few problems
-    # are the first of many. What is reachable from it is a few megabytes.
+    # A block's size does not depend on what is asked for, so that a few
+    # problems are the first of many. What is reachable from it is some MB.
     size = min(256, 2 ** max(30 - 5 * self.num_numbers, 2))
     blocks_in_vain = 0
     while len(targets) < num_problems:

@@ -183,9 +183,9 @@ def test_solved_illegal_and_cap():
   assert capped.legal and capped.terminated and capped.reward == 0
 
 
-def test_a_solved_problem_is_over_without_reward():
+def test_a_solved_problem_is_over_with_reward():
   state = start_of(problem("-a", "?a"))
-  assert state.terminated and state.legal and state.reward == 0
+  assert state.terminated and state.legal and state.reward == 1
 
 
 def test_random_steps_are_legal_and_all_of_them():
