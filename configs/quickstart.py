@@ -40,7 +40,7 @@ def get_config():
     batch_size=128,  # states
     learning_rate=3e-3,  # peak, of AdamW
     warmup_steps=100,
-    decay_steps=4_000,  # of the cosine
+    decay_steps=8_000,  # of the cosine
     average=0.99,  # decay per step of the average of the weights
     capacity=40_000,  # states in the replay buffer
     min_examples=2_000,  # states before the first step
@@ -49,7 +49,7 @@ def get_config():
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
   config.train = dict(
-    num_iterations=100,  # of self-play and learning
+    num_iterations=70,  # of self-play and learning
     evaluate_every=10,  # iterations
     checkpoint_every=10,  # iterations
     num_eval_problems=256,
