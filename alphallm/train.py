@@ -6,232 +6,18 @@ The same command goes on with a run that was killed or stopped (SIGTERM and
 SIGINT: after the iteration, saved; exit code 143 or 130).
 """
 
-import functools
 import json
 import math
 import os
 import pathlib
 import signal
 import time
-from typing import Any
 
-import chex
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 
-from alphallm import (
-  checkpoint,
-  measure,
-  metrics,
-  program,
-  selfplay,
-  sharding,
-)
-from alphallm import (
-  config as config_lib,
-)
-from alphallm.learning import learner, replay
-from alphallm.models import transformer
-
-
-@chex.dataclass(frozen=True)
-class RunState:
-  """All that a run carries from one iteration to the next.
-
-  Attributes:
-    learner: parameters, optimizer, average.
-    slots: the problems under way.
-    replay: the examples to learn from.
-    credit: `[]` float32, steps of learning that new examples have paid for.
-  """
-
-  learner: learner.TrainState
-  slots: selfplay.Slots
-  replay: replay.Replay
-  credit: chex.Array
-
-
-class Trainer:
-  """The jitted programs of a run, and the state that they carry."""
-
-  def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
-    devices = mesh.shape["data"]
-    for name, size in (
-      ("selfplay.num_slots", run.selfplay.num_slots),
-      ("learner.batch_size", run.learner.batch_size),
-    ):
-      if size % devices:
-        raise config_lib.UserError(
-          f"config.{name}={size} is no multiple of the {devices} devices"
-        )
-    self.run, self._mesh = run, mesh
-    self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
-    self._tx = learner.make_tx(run.learner)
-    self._play = sharding.shard_self_play(
-      functools.partial(
-        selfplay.play_round, run.model.apply, run.task, run.selfplay, run.search
-      ),
-      mesh,
-      donate_argnums=(1,),
-    )
-    self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
-    self._shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
-    self._places = self._shardings()
-    self._learn = jax.jit(
-      self._absorb_and_learn,
-      donate_argnums=(0, 1, 2),
-      out_shardings=(self._places.learner, *[self._whole] * 3),
-    )
-
-  def problems(self, iteration: int, moves: int | None = None):
-    """Draw the problems of an iteration: the same ones whenever it is run."""
-    slots = self.run.selfplay.num_slots
-    rng = np.random.default_rng([self.run.seed, iteration])
-    count = slots * (moves or 1)
-    drawn = self.run.task.sample_numpy(rng, count, "train")
-    if moves is not None:
-      drawn = jax.tree.map(
-        lambda x: x.reshape(slots, moves, *x.shape[1:]), drawn
-      )
-    return jax.device_put(drawn, self._split)
-
-  def init(self) -> RunState:
-    """Return the state before the first iteration, on its shardings."""
-    return jax.jit(self._init, out_shardings=self._places)(
-      self._init_key, self.problems(0)
-    )
-
-  def abstract(self) -> RunState:
-    """Return shapes and shardings of the state, for restoring."""
-    return jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      self._shapes,
-      self._places,
-    )
-
-  def _shardings(self) -> RunState:
-    whole = jax.tree.map(lambda _: self._whole, self._shapes)
-    split = jax.tree.map(lambda _: self._split, self._shapes.slots)
-    if self.run.train.fsdp:
-      whole = whole.replace(
-        learner=sharding.fsdp(self._shapes.learner, self._mesh)
-      )
-    return whole.replace(slots=split)
-
-  def _init(self, rng_key: chex.PRNGKey, problems: Any) -> RunState:
-    run = self.run
-    params_key, slots_key = jax.random.split(rng_key)
-    params = transformer.init_params(run.model.config, params_key)
-    slots = selfplay.start(
-      run.task,
-      run.selfplay,
-      jax.random.split(slots_key, run.selfplay.num_slots),
-      problems,
-    )
-    one = jax.tree.map(lambda x: x[:1], slots.trace.episode)
-    examples, _ = self._examples(one, jnp.zeros((1,), bool), rng_key)
-    example = jax.tree.map(lambda x: x[0], examples)
-    return RunState(
-      learner=learner.init(self._tx, params),
-      slots=slots,
-      replay=replay.init(example, run.learner.capacity),
-      credit=jnp.zeros(()),
-    )
-
-  def _examples(self, episodes, done, rng_key):
-    return replay.to_examples(
-      episodes,
-      done,
-      rng_key,
-      discount=self.run.search.discount,
-      learn_from=self.run.learner.learn_from,
-      failure_share=self.run.learner.failure_share,
-    )
-
-  def _absorb_and_learn(self, state, buffer, credit, harvest, iteration):
-    """Put the harvest into the buffer and take the steps that it pays for."""
-    config = self.run.learner
-    rng_key = jax.random.fold_in(self._learn_key, iteration)
-    keep_key, batch_key = jax.random.split(rng_key)
-    examples, keep = self._examples(harvest.episodes, harvest.done, keep_key)
-    before = buffer.added
-    buffer = replay.add(buffer, examples, keep)
-    new = buffer.added - before
-    credit = credit + new * config.reuse / config.batch_size
-    ready = buffer.added >= config.min_examples
-    num_steps = jnp.where(ready, jnp.floor(credit), 0.0).astype(jnp.int32)
-    state, learned = learner.train_round(
-      self.run.model.apply,
-      self._tx,
-      config,
-      state,
-      buffer,
-      batch_key,
-      num_steps,
-      self._split,
-    )
-    done = harvest.done
-    episodes = jnp.maximum(jnp.sum(done), 1)
-    mean = lambda x: jnp.sum(jnp.where(done, x, 0)) / episodes
-    scalars = {
-      **learned,
-      "param_norm": optax.tree.norm(state.params),
-      "train_steps": state.step,
-      "episodes": jnp.sum(done),
-      "examples": buffer.added,
-      "solved": mean(harvest.episodes.solved),
-      "episode_steps": mean(harvest.episodes.num_steps),
-      "nodes": jnp.sum(harvest.cost.nodes),
-      "tokens": jnp.sum(harvest.cost.decoded + harvest.cost.prefilled),
-    }
-    return state, buffer, credit - num_steps, scalars
-
-  def iterate(self, state: RunState, iteration: int):
-    """Play and learn once; nothing waits for the device.
-
-    Returns:
-      The new state and the iteration's scalars, both still being computed.
-    """
-    problems = self.problems(iteration + 1, self.run.selfplay.num_moves)
-    slots, harvest = self._play(state.learner.params, state.slots, problems)
-    learned, buffer, credit, scalars = self._learn(
-      state.learner,
-      state.replay,
-      state.credit,
-      harvest,
-      jax.device_put(np.int32(iteration), self._whole),
-    )
-    state = RunState(learner=learned, slots=slots, replay=buffer, credit=credit)
-    return state, scalars
-
-
-class Measurement:
-  """Greedy decoding and tree search on a fixed set of held-out problems."""
-
-  def __init__(self, run: config_lib.Run):
-    self._rng_key = jax.random.key(run.seed)
-    self._problems = run.task.sample_numpy(
-      np.random.default_rng(0), run.train.num_eval_problems, "test"
-    )
-    n = run.train.eval_simulations
-    searches = {
-      "greedy": config_lib.GREEDY,
-      f"mcts_{n}": config_lib.for_evaluation(run, n),
-    }
-    self._solvers = {
-      name: measure.solver(run.model.apply, run.task, search)
-      for name, search in searches.items()
-    }
-
-  def __call__(self, params) -> dict[str, float]:
-    """Return the share of problems solved, by method."""
-    results = {}
-    for name, solve in self._solvers.items():
-      result = measure.run(solve, params, self._rng_key, self._problems)
-      results[name] = float(np.mean(result.solved))
-    return results
+from alphallm import checkpoint, metrics, program, sharding
+from alphallm import config as config_lib
+from alphallm import trainer as trainer_lib
 
 
 class _Stop:
@@ -318,7 +104,7 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
   _refuse_another_run(workdir, config)
   begun = _has_checkpoints(workdir)
   run = config_lib.make_run(config, workdir if begun else None)
-  trainer = Trainer(run, sharding.make_mesh())
+  trainer = trainer_lib.Trainer(run, sharding.make_mesh())
   if not begun:
     _claim(workdir, config, run.task)
 
@@ -381,7 +167,7 @@ def _loop(trainer, stop, state, start, spent, figures, checkpointer, writer):
   """
   config = trainer.run.train
   total = config.num_iterations
-  measurement = Measurement(trainer.run)
+  measurement = trainer_lib.Measurement(trainer.run)
   progress = metrics.Progress(total - start, "training")
   began = time.monotonic()
   if start == 0:

@@ -28,6 +28,7 @@ FLOORS = {
   "config": 6,
   "program": 7,
   "plots": 7,
+  "trainer": 7,
   "words": 7,
   "evaluate": 8,
   "train": 8,

@@ -10,7 +10,8 @@ import pytest
 import tiny_config
 from ml_collections import config_dict
 
-from alphallm import config, sharding, train
+from alphallm import config, sharding
+from alphallm import trainer as trainer_lib
 from alphallm.search import policies
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -182,7 +183,9 @@ def test_every_config_file_makes_a_run():
 )
 def test_configs_trace(name):
   run = config.make_run(load(name))
-  trainer = train.Trainer(run, sharding.make_mesh(devices=jax.devices()[:1]))
+  trainer = trainer_lib.Trainer(
+    run, sharding.make_mesh(devices=jax.devices()[:1])
+  )
   state = trainer.abstract()
   after, scalars = jax.eval_shape(lambda s: trainer.iterate(s, 0), state)
   assert jax.tree.map(np.shape, scalars)["loss"] == ()

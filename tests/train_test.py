@@ -12,6 +12,7 @@ import pytest
 import tiny_config
 
 from alphallm import checkpoint, config, metrics, sharding, train
+from alphallm import trainer as trainer_lib
 
 CONFIG = f"--config={programs.CONFIG}"
 LENGTH = "--config.train.num_iterations=12"
@@ -42,7 +43,9 @@ def last_step(workdir):
 def last_state(workdir):
   """Return the iteration and all of the state in the last checkpoint."""
   run = config.make_run(tiny_config.get_config())
-  trainer = train.Trainer(run, sharding.make_mesh(devices=jax.devices()[:1]))
+  trainer = trainer_lib.Trainer(
+    run, sharding.make_mesh(devices=jax.devices()[:1])
+  )
   with checkpoint.Checkpointer(
     workdir / "checkpoints", read_only=True
   ) as checkpointer:
@@ -140,7 +143,8 @@ def test_killed_three_times_at_random(finished, tmp_path, seed):
 
 def poison(module):
   """Make the parameters NaN in iteration 5."""
-  iterate = module.Trainer.iterate
+  trainer = module.trainer_lib.Trainer
+  iterate = trainer.iterate
 
   def poisoned(self, state, iteration):
     if iteration == 4:
@@ -153,7 +157,7 @@ def poison(module):
         )
     return iterate(self, state, iteration)
 
-  module.Trainer.iterate = poisoned
+  trainer.iterate = poisoned
 
 
 def test_a_nan_stops_the_run_and_is_not_saved(tmp_path):
@@ -234,7 +238,7 @@ def test_slots_that_the_devices_do_not_divide_are_refused():
     shape = {"data": 3}
 
   with pytest.raises(config.UserError, match="num_slots=16 is no multiple of"):
-    train.Trainer(run, Mesh())
+    trainer_lib.Trainer(run, Mesh())
 
 
 def test_signals_are_given_back():
@@ -250,7 +254,9 @@ def test_signals_are_given_back():
 
 def test_no_key_is_used_twice():
   run = config.make_run(tiny_config.get_config())
-  trainer = train.Trainer(run, sharding.make_mesh(devices=jax.devices()[:1]))
+  trainer = trainer_lib.Trainer(
+    run, sharding.make_mesh(devices=jax.devices()[:1])
+  )
   drawn = [jax.random.fold_in(trainer._learn_key, i) for i in range(4)]
   drawn += list(jax.random.split(trainer._init_key))
   assert len({jax.random.key_data(key).tobytes() for key in drawn}) == 6
@@ -258,7 +264,9 @@ def test_no_key_is_used_twice():
 
 def test_problems_are_those_of_their_iteration():
   run = config.make_run(tiny_config.get_config())
-  trainer = train.Trainer(run, sharding.make_mesh(devices=jax.devices()[:1]))
+  trainer = trainer_lib.Trainer(
+    run, sharding.make_mesh(devices=jax.devices()[:1])
+  )
   first, again, other = (trainer.problems(i, 2) for i in (3, 3, 4))
   assert first.on.shape == (16, 2, 3)
   np.testing.assert_array_equal(first.goal, again.goal)

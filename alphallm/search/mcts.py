@@ -23,12 +23,11 @@ from alphallm import types
 from alphallm.models import attention
 from alphallm.search import candidates as candidates_lib
 from alphallm.search import context as context_lib
-from alphallm.search import policies, tree_cache
+from alphallm.search import judge, policies, solution, tree_cache
 from alphallm.search.candidates import IMPOSSIBLE
 from alphallm.tasks import base
 
 Permission = Literal["nothing", "rules", "checker"]
-_LOSES_TO_A_WIN = 20.0  # nats taken from the siblings of a winning candidate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,8 +191,19 @@ def search(
     )
     after = None
     if asks:
-      steps, after = _ask(task, config, fold(rule_keys, sim), state, steps)
-    logits, wins = _judge(config, steps, after)
+      steps, after = judge.ask(
+        task,
+        fold(rule_keys, sim),
+        state,
+        steps,
+        rules_propose=config.rules_propose,
+      )
+    logits, wins = judge.judge(
+      steps,
+      after,
+      prior_temperature=config.prior_temperature,
+      sees_reward=config.permission == "checker",
+    )
     value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
     return kv, steps, logits, wins, value, cost
 
@@ -347,126 +357,11 @@ def search(
     solves=jnp.zeros((batch,), bool),
   )
   if config.plays_solution:
-    line = _solution(config, tree, line)
+    line = solution.shortest(tree, line, config.line_length)
   return Move(
     line=line,
     value=tree.node_values[:, tree.ROOT_INDEX],
     raw_value=value,
     cost=loop["cost"],
     tree=tree,
-  )
-
-
-def _ask(
-  task: base.Task,
-  config: SearchConfig,
-  rng_keys: chex.PRNGKey,
-  state: types.State,
-  steps: candidates_lib.Candidates,
-) -> tuple[candidates_lib.Candidates, types.State]:
-  """Return the candidates and the states that they lead to, `[B, K, ...]`.
-
-  With `rules_propose`, K random legal steps, equally likely, stand in where no
-  candidate is legal: so self-play gets going from a random network.
-  """
-  take = jax.vmap(jax.vmap(task.step, (None, 0, 0)))
-  after = take(state, steps.tokens, steps.lengths)
-  if not config.rules_propose:
-    return steps, after
-  k = config.num_candidates
-  split = jax.vmap(lambda key: jax.random.split(key, k))(rng_keys)
-  tokens, lengths = jax.vmap(jax.vmap(task.random_step, (0, None)))(
-    split, state
-  )
-  proposed = candidates_lib.Candidates(
-    tokens=tokens, lengths=lengths, log_probs=jnp.zeros_like(steps.log_probs)
-  )
-  stuck = ~jnp.any(after.legal, axis=-1)
-  choose = lambda new, old: jnp.where(
-    stuck.reshape(stuck.shape + (1,) * (old.ndim - 1)), new, old
-  )
-  return (
-    jax.tree.map(choose, proposed, steps),
-    jax.tree.map(choose, take(state, tokens, lengths), after),
-  )
-
-
-def _judge(
-  config: SearchConfig,
-  steps: candidates_lib.Candidates,
-  after: types.State | None,
-) -> tuple[chex.Array, chex.Array]:
-  """Return prior logits and winning candidates of nodes, both `[B, K]`.
-
-  The environment is asked about all candidates when the node is made: illegal
-  ones are masked, of those that lead to the same state the first gets the
-  probability of all, and a winning one outweighs its siblings.
-  """
-  logits = steps.log_probs / config.prior_temperature
-  logits = jnp.where(
-    steps.log_probs <= IMPOSSIBLE / 2, IMPOSSIBLE, jnp.maximum(logits, -1e6)
-  )
-  no_wins = jnp.zeros(logits.shape, bool)
-  if after is None:
-    return logits, no_wins
-  legal = after.legal & (logits > IMPOSSIBLE / 2)
-  same = after.fingerprint[:, :, None] == after.fingerprint[:, None, :]
-  same = same & legal[:, :, None] & legal[:, None, :]
-  merged = jax.nn.logsumexp(
-    jnp.where(same, logits[:, None, :], IMPOSSIBLE), axis=-1
-  )
-  is_first = jnp.argmax(same, axis=-1) == jnp.arange(logits.shape[1])[None]
-  logits = jnp.where(legal & is_first, merged, IMPOSSIBLE)
-  if config.permission == "rules":
-    return logits, no_wins
-  wins = legal & is_first & after.terminated & (after.reward > 0)
-  loses = jnp.any(wins, -1, keepdims=True) & ~wins
-  logits = jnp.where(
-    loses & (logits > IMPOSSIBLE / 2), logits - _LOSES_TO_A_WIN, logits
-  )
-  return logits, wins
-
-
-def _solution(
-  config: SearchConfig, tree: mctx.Tree, played: types.Line
-) -> types.Line:
-  """Return the shortest solved path of each tree, or else the move `played`."""
-  nodes = tree.embeddings
-  batch, _, k = nodes.wins.shape
-  rows = jnp.arange(batch)
-  solves = jnp.any(nodes.wins, axis=-1)
-  depth = jnp.where(solves, nodes.depth, jnp.iinfo(jnp.int32).max)
-  node = jnp.argmin(depth, axis=-1)
-  found = jnp.any(solves, axis=-1)
-  depth = jnp.where(found, nodes.depth[rows, node], 0)
-  node = jnp.where(found, node, tree.ROOT_INDEX)
-  action = jnp.where(
-    found, jnp.argmax(nodes.wins[rows, node], axis=-1), played.actions[:, 0]
-  )
-
-  m = config.line_length
-  path = jnp.zeros((batch, m), jnp.int32)
-  actions = jnp.zeros((batch, m), jnp.int32)
-  place = depth
-  for _ in range(m):  # From the end of the path to the root.
-    at = jnp.where(place >= 0, place, m)
-    path = path.at[rows, at].set(node, mode="drop")
-    actions = actions.at[rows, at].set(action, mode="drop")
-    action = jnp.maximum(tree.action_from_parent[rows, node], 0)
-    node = jnp.maximum(tree.parents[rows, node], 0)
-    place = place - 1
-
-  there = jnp.arange(m)[None] <= depth[:, None]
-  one_hot = jax.nn.one_hot(actions, k) * there[..., None]
-  return types.Line(
-    tokens=nodes.tokens[rows[:, None], path],
-    lengths=nodes.lengths[rows[:, None], path],
-    actions=actions,
-    weights=jnp.where(
-      found[:, None, None],
-      one_hot,
-      jnp.pad(played.weights, ((0, 0), (0, m - 1), (0, 0))),
-    ),
-    length=depth + 1,
-    solves=found,
   )
