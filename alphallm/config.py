@@ -32,6 +32,10 @@ class TrainConfig:
   num_eval_problems: int = 256
   eval_simulations: int = 16
   fsdp: bool = False  # parameters and optimizer split over the devices
+  first_level: int = (
+    0  # largest problems at first; 0: all levels from the start
+  )
+  level_up: float = 0.9  # share of episodes solved at which the level rises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,7 @@ _MAY_BE_ZERO = {
   "search.policy.value_scale",
   "search.policy.dirichlet_fraction",
   "search.policy.temperature",
+  "train.first_level",
   "learner.warmup_steps",
   "learner.min_examples",
   "learner.final_rate",
@@ -65,6 +70,7 @@ _MAY_BE_ZERO = {
   "learner.average",
 }
 _AT_MOST_ONE = {
+  "train.level_up",
   "search.discount",
   "search.policy.dirichlet_fraction",
   "learner.final_rate",
@@ -229,6 +235,13 @@ def _check_together(run: Run) -> None:
     raise UserError(
       "config.search.policy.kind='puct' needs config.search.num_simulations of "
       "at least 1"
+    )
+  first = run.train.first_level
+  if first and first not in task.levels:
+    levels = ", ".join(map(str, task.levels)) or "none"
+    raise UserError(
+      f"config.train.first_level={first} is no level of the task, which has "
+      f"{levels}"
     )
   states = 1 if task.context == "append" else task.max_steps + 1
   most = play.num_slots * play.num_moves * states

@@ -215,6 +215,19 @@ def table(before: list[Row], after: list[Row]) -> str:
   return "\n".join(lines)
 
 
+def level_table(levels: np.ndarray, rows: list[Row]) -> str:
+  """Return what the rows solved by level, as a table in Markdown."""
+  lines = [
+    "| level | problems | " + " | ".join(row.name for row in rows) + " |",
+    "|---" * (2 + len(rows)) + "|",
+  ]
+  for level in np.unique(levels):
+    here = levels == level
+    shares = [f"{np.mean(row.solved[here]):.1%}" for row in rows]
+    lines.append(f"| {level} | {here.sum()} | " + " | ".join(shares) + " |")
+  return "\n".join(lines)
+
+
 def main(argv) -> None:
   del argv
   unknown = set(_METHOD_NAMES.value) - set(_METHODS)
@@ -252,7 +265,17 @@ def main(argv) -> None:
   print("trained:", flush=True)
   after, results = methods.measure(params)
   print("\n" + table(before, after) + "\n")
-  figures = {}
+  figures: dict[str, Any] = {}
+  if len(run.task.levels) > 1:
+    levels = run.task.level_of(problems)
+    print(level_table(levels, after) + "\n")
+    figures["by_level"] = {
+      str(level): {
+        row.name.split(" ")[0]: float(np.mean(row.solved[levels == level]))
+        for row in after
+      }
+      for level in np.unique(levels)
+    }
   for row in after:
     name = row.name.split(" ")[0]
     low, high = measure.interval(int(row.solved.sum()), count)

@@ -18,6 +18,7 @@ import jax
 from alphallm import checkpoint, metrics, program, sharding
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
+from alphallm.learning import curriculum
 
 
 class _Stop:
@@ -116,14 +117,16 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
   ):
     # The order of resuming:
     # 1. the last whole checkpoint, or a state made anew,
-    # 2. what it says of the iteration, of the time spent and of the figures,
+    # 2. what it says of the iteration, the time spent, figures and levels,
     # 3. the metrics up to there, the rest dropped.
     if begun:
       restored = checkpointer.restore_newest_whole(trainer.abstract())
       start, state = restored.step, restored.state
       spent, figures = restored.metadata["spent"], restored.metadata["figures"]
+      course = _course(run, restored.metadata["schedule"])
     else:
-      start, state = 0, trainer.init()
+      course = _course(run, [[0, run.train.first_level]])
+      start, state = 0, trainer.init(course and course.level(0))
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}
     total = run.train.num_iterations
@@ -147,7 +150,15 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
         workdir, restored_step=start if begun else None
       ) as writer:
         state, figures = _loop(
-          trainer, stop, state, start, spent, figures, checkpointer, writer
+          trainer,
+          stop,
+          state,
+          start,
+          spent,
+          figures,
+          course,
+          checkpointer,
+          writer,
         )
   seconds = spent["train_seconds"]
   return figures | {
@@ -159,7 +170,26 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
   }
 
 
-def _loop(trainer, stop, state, start, spent, figures, checkpointer, writer):
+def _course(run, schedule) -> curriculum.Curriculum | None:
+  """Return the run's curriculum, None if it draws all levels from the start."""
+  if not run.train.first_level:
+    return None
+  return curriculum.Curriculum(
+    last=run.task.levels[-1], threshold=run.train.level_up, schedule=schedule
+  )
+
+
+def _loop(
+  trainer,
+  stop,
+  state,
+  start,
+  spent,
+  figures,
+  course,
+  checkpointer,
+  writer,
+):
   """Iterate from `start` to the end; add to `spent`.
 
   Returns:
@@ -193,11 +223,16 @@ def _loop(trainer, stop, state, start, spent, figures, checkpointer, writer):
       )
     if iteration > start + 1:
       spent["nodes"] += scalars["nodes"]
+    if course:
+      scalars["level"] = course.level(iteration - 1)
+      course.record(iteration - 1, scalars["solved"])
     writer.write(iteration, scalars | extra)
 
   for iteration in range(start, total):
     with jax.transfer_guard("disallow"):
-      state, scalars = trainer.iterate(state, iteration)
+      state, scalars = trainer.iterate(
+        state, iteration, course and course.level(iteration)
+      )
     done = iteration + 1
     if unread is not None:
       settle(*unread)
@@ -223,7 +258,11 @@ def _loop(trainer, stop, state, start, spent, figures, checkpointer, writer):
         checkpointer.save(
           done,
           state,
-          metadata={"spent": dict(spent), "figures": figures},
+          metadata={
+            "spent": dict(spent),
+            "figures": figures,
+            "schedule": course.schedule if course else [],
+          },
           metrics=figures if measures else None,
         )
       began = time.monotonic()

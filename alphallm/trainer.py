@@ -64,22 +64,25 @@ class Trainer:
       out_shardings=(self._places.learner, *[self._whole] * 3),
     )
 
-  def problems(self, iteration: int, moves: int | None = None):
+  def problems(
+    self, iteration: int, moves: int | None = None, level: int | None = None
+  ):
     """Draw the problems of an iteration: the same ones whenever it is run."""
+    dial = {} if level is None else {"level": level}
     slots = self.run.selfplay.num_slots
     rng = np.random.default_rng([self.run.seed, iteration])
     count = slots * (moves or 1)
-    drawn = self.run.task.sample_numpy(rng, count, "train")
+    drawn = self.run.task.sample_numpy(rng, count, "train", **dial)
     if moves is not None:
       drawn = jax.tree.map(
         lambda x: x.reshape(slots, moves, *x.shape[1:]), drawn
       )
     return jax.device_put(drawn, self._split)
 
-  def init(self) -> RunState:
+  def init(self, level: int | None = None) -> RunState:
     """Return the state before the first iteration, on its shardings."""
     return jax.jit(self._init, out_shardings=self._places)(
-      self._init_key, self.problems(0)
+      self._init_key, self.problems(0, level=level)
     )
 
   def abstract(self) -> RunState:
@@ -167,13 +170,19 @@ class Trainer:
     }
     return state, buffer, credit - num_steps, scalars
 
-  def iterate(self, state: RunState, iteration: int):
+  def iterate(self, state: RunState, iteration: int, level: int | None = None):
     """Play and learn once; nothing waits for the device.
+
+    Args:
+      state: before the iteration (donated).
+      iteration: its number, from 0.
+      level: of the largest problems drawn; all levels if None.
 
     Returns:
       The new state and the iteration's scalars, both still being computed.
     """
-    problems = self.problems(iteration + 1, self.run.selfplay.num_moves)
+    moves = self.run.selfplay.num_moves
+    problems = self.problems(iteration + 1, moves, level)
     slots, harvest = self._play(state.learner.params, state.slots, problems)
     learned, buffer, credit, scalars = self._learn(
       state.learner,

@@ -55,5 +55,7 @@ def get_config():
     num_eval_problems=256,
     eval_simulations=16,
     fsdp=False,  # split parameters and optimizer over the devices
+    first_level=0,  # largest problems at first; 0: all from the start
+    level_up=0.9,  # share of episodes solved at which the level rises
   )
   return config

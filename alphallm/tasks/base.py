@@ -51,6 +51,18 @@ class Task(abc.ABC):
     """The token that ends a step (besides the end-of-sequence token)."""
     return self.tokenizer.id("\n")
 
+  @property
+  def levels(self) -> range:
+    """Sizes of problems, ascending; empty if the task has one size only.
+
+    A task with levels takes `level=` in `sample_numpy`: no larger problems.
+    """
+    return range(0)
+
+  def level_of(self, problems: Any) -> np.ndarray:
+    """Return the level of each of `[num_problems, ...]`."""
+    raise ValueError(f"{self.name} has no levels")
+
   @abc.abstractmethod
   def sample_numpy(
     self, rng: np.random.Generator, num_problems: int, split: Split

@@ -101,13 +101,32 @@ class BlocksWorld(base.Task):
     letters = LETTERS[: self.max_blocks]
     return np.array([self.tokenizer.id(c) for c in letters + "?-"], np.int32)
 
+  @property
+  def levels(self) -> range:
+    """The numbers of blocks."""
+    return range(self.min_blocks, self.max_blocks + 1)
+
+  def level_of(self, problems: Problem) -> np.ndarray:
+    return np.sum(np.asarray(problems.on) != ABSENT, axis=-1)
+
   def sample_numpy(
-    self, rng: np.random.Generator, num_problems: int, split: base.Split
+    self,
+    rng: np.random.Generator,
+    num_problems: int,
+    split: base.Split,
+    *,
+    level: int | None = None,
   ) -> Problem:
     """Draw problems `[num_problems, n]`; see `base.Task`.
 
     Neither split holds a problem of PlanBench, nor one that is the same after
     renaming its blocks.
+
+    Args:
+      rng: draws them.
+      num_problems: how many.
+      split: of which split.
+      level: the largest number of blocks; `max_blocks` if None.
 
     Raises:
       ValueError: if there is no such split, or (tiny sizes) no problem in it.
@@ -117,7 +136,11 @@ class BlocksWorld(base.Task):
     kept, missing, draws = [], num_problems, 0
     while missing > 0:
       on, goal = random_problems(
-        rng, _DRAWS, min_blocks=self.min_blocks, max_blocks=self.max_blocks
+        rng,
+        _DRAWS,
+        min_blocks=self.min_blocks,
+        max_blocks=self.max_blocks,
+        level=level,
       )
       hashed = class_hash(on, goal)
       in_test = hashing.in_test_split(hashed)
@@ -333,7 +356,12 @@ def _planbench_classes() -> np.ndarray:
 
 
 def random_problems(
-  rng: np.random.Generator, num: int, *, min_blocks: int, max_blocks: int
+  rng: np.random.Generator,
+  num: int,
+  *,
+  min_blocks: int,
+  max_blocks: int,
+  level: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Draw unsolved problems of any class, at most `num` of them.
 
@@ -341,10 +369,18 @@ def random_problems(
   block that stands on another and half of these nothing else (as in PlanBench);
   the rest keep a random share of their demands.
 
+  Args:
+    rng: draws them.
+    num: how many are drawn; solved ones are left out.
+    min_blocks: the smallest number of blocks.
+    max_blocks: the size of the arrays.
+    level: the largest number of blocks; `max_blocks` if None.
+
   Returns:
     `on` and `goal`, `[<= num, max_blocks]` int32.
   """
-  counts = rng.integers(min_blocks, max_blocks + 1, num)
+  most = max_blocks if level is None else level
+  counts = rng.integers(min_blocks, most + 1, num)
   on = _random_stacks(rng, counts, max_blocks)
   goal = _random_stacks(rng, counts, max_blocks)
   share = np.where(rng.random(num) < 0.5, 1.0, rng.random(num))
