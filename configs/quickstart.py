@@ -49,7 +49,7 @@ def get_config():
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
   config.train = dict(
-    num_iterations=70,  # of self-play and learning
+    num_iterations=60,  # of self-play and learning
     evaluate_every=10,  # iterations
     checkpoint_every=10,  # iterations
     num_eval_problems=256,
