@@ -146,7 +146,7 @@ def poison(module):
   trainer = module.trainer_lib.Trainer
   iterate = trainer.iterate
 
-  def poisoned(self, state, iteration):
+  def poisoned(self, state, iteration, level):
     if iteration == 4:
       with jax.transfer_guard("allow"):
         spoil = lambda x: x * np.float32(np.nan)
@@ -155,7 +155,7 @@ def poison(module):
             params=jax.tree.map(spoil, state.learner.params)
           )
         )
-    return iterate(self, state, iteration)
+    return iterate(self, state, iteration, level)
 
   trainer.iterate = poisoned
 
