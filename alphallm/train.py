@@ -125,7 +125,7 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
       spent, figures = restored.metadata["spent"], restored.metadata["figures"]
       course = _course(run, restored.metadata["schedule"])
     else:
-      course = _course(run, [[0, run.train.first_level]])
+      course = _course(run, [])
       start, state = 0, trainer.init(course and course.level(0))
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}
@@ -175,7 +175,9 @@ def _course(run, schedule) -> curriculum.Curriculum | None:
   if not run.train.first_level:
     return None
   return curriculum.Curriculum(
-    last=run.task.levels[-1], threshold=run.train.level_up, schedule=schedule
+    last=run.task.levels[-1],
+    threshold=run.train.level_up,
+    schedule=schedule or [[0, run.train.first_level]],
   )
 
 

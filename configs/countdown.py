@@ -25,7 +25,6 @@ def get_config(size: str = "full"):
   )
   config.model.mlp_dim = 256
   config.search.max_depth = 3
-  config.search.prior_temperature = 1.0
   config.selfplay.num_targets = 4
   config.learner.batch_size = 256
   config.learner.learning_rate = 1e-3

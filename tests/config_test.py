@@ -1,6 +1,7 @@
 """Tests of the configs: what is refused, and that the real ones trace."""
 
 import functools
+import importlib
 import json
 import pathlib
 
@@ -157,9 +158,8 @@ def test_evaluation_searches_without_noise(kind):
 def load(name):
   """Return the config of `FILE` or `FILE:VARIANT`, as the flag does."""
   name, _, variant = name.partition(":")
-  scope = {}
-  exec((CONFIGS / f"{name}.py").read_text(), scope)
-  return scope["get_config"](*[variant] if variant else [])
+  module = importlib.import_module(f"configs.{name}")
+  return module.get_config(*[variant] if variant else [])
 
 
 def test_every_config_file_makes_a_run():
