@@ -1,9 +1,29 @@
-"""Pictures of a run (matplotlib, the `plots` extra)."""
+"""Pictures of runs (matplotlib, the `plots` extra)."""
 
 import pathlib
 import warnings
+from collections.abc import Mapping, Sequence
 
 from alphallm import metrics
+
+Curve = Sequence[Mapping[str, float]]  # lines of metrics, measured ones
+
+
+def _figure(**options):
+  """Return an empty figure; None, with a warning, without matplotlib."""
+  try:
+    from matplotlib import figure
+  except ImportError:
+    warnings.warn("no picture: pip install 'alphallm[plots]'", stacklevel=3)
+    return None
+  return figure.Figure(layout="constrained", dpi=150, **options)
+
+
+def _label(axes):
+  axes.set(
+    xlabel="seconds of training (self-play and learning)", ylim=(-2, 102)
+  )
+  axes.grid(alpha=0.3)
 
 
 def learning_curve(workdir) -> pathlib.Path | None:
@@ -13,12 +33,8 @@ def learning_curve(workdir) -> pathlib.Path | None:
     The path of the PNG; None, with a warning, where matplotlib is missing or
     nothing was measured.
   """
-  try:
-    from matplotlib import figure
-  except ImportError:
-    warnings.warn(
-      "no learning curve: pip install 'alphallm[plots]'", stacklevel=2
-    )
+  picture = _figure(figsize=(6, 4))
+  if picture is None:
     return None
   try:
     lines = metrics.read_metrics(workdir)
@@ -31,20 +47,53 @@ def learning_curve(workdir) -> pathlib.Path | None:
   names = dict.fromkeys(  # in order
     name for line in lines for name in line if name.startswith("test/")
   )
-  picture = figure.Figure(figsize=(6, 4), layout="constrained", dpi=150)
   axes = picture.subplots()
   for name in names:
     measured = [line for line in lines if name in line]
     seconds = [line["train_seconds"] for line in measured]
     shares = [100 * line[name] for line in measured]
     axes.plot(seconds, shares, marker="o", markersize=3, label=name[5:])
-  axes.set(
-    xlabel="seconds of training (self-play and learning)",
-    ylabel="held-out problems solved, %",
-    ylim=(-2, 102),
-  )
-  axes.grid(alpha=0.3)
+  _label(axes)
+  axes.set_ylabel("held-out problems solved, %")
   axes.legend()
   path = pathlib.Path(workdir) / "learning_curve.png"
   picture.savefig(path)
   return path
+
+
+def compare(
+  panels: Mapping[str, Mapping[str, Sequence[Curve]]],
+  path,
+  name: str = "test/greedy",
+) -> pathlib.Path | None:
+  """Draw the curves of several ways to learn, side by side.
+
+  Args:
+    panels: by title, then by the way to learn: a curve for each seed, the lines
+      of `metrics.jsonl` that were measured.
+    path: of the PNG.
+    name: of what is drawn, a share of problems solved.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(4 * len(panels), 3.6))
+  if picture is None:
+    return None
+  rooms = picture.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+  for axes, (title, ways) in zip(rooms, panels.items(), strict=True):
+    for color, (way, curves) in enumerate(ways.items()):
+      for i, curve in enumerate(curves):
+        axes.plot(
+          [line["train_seconds"] for line in curve],
+          [100 * line[name] for line in curve],
+          color=f"C{color}",
+          alpha=0.8,
+          label=way if i == 0 else None,
+        )
+    _label(axes)
+    axes.set_title(title)
+  rooms[0].set_ylabel("held-out problems solved, %")
+  rooms[0].legend()
+  picture.savefig(path)
+  return pathlib.Path(path)

@@ -41,3 +41,14 @@ def test_no_matplotlib_is_a_warning(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "matplotlib", None)
   with pytest.warns(UserWarning, match="pip install"):
     assert plots.learning_curve(tmp_path) is None
+
+
+def test_compare(tmp_path):
+  pytest.importorskip("matplotlib")
+  curve = [
+    {"test/greedy": 0.0, "train_seconds": 0.0},
+    {"test/greedy": 0.9, "train_seconds": 9.0},
+  ]
+  panels = {"4": {"a": [curve, curve], "b": [curve]}, "5": {"a": [curve]}}
+  path = plots.compare(panels, tmp_path / "compare.png")
+  assert path.read_bytes().startswith(b"\x89PNG")
