@@ -10,6 +10,8 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from alphallm import selfplay, tasks, tokenizer
@@ -236,6 +238,12 @@ def _check_together(run: Run) -> None:
       "config.search.policy.kind='puct' needs config.search.num_simulations of "
       "at least 1"
     )
+  if run.learner.augment:
+    tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
+    try:
+      jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
+    except NotImplementedError as error:
+      raise UserError(f"config.learner.augment=True: {error}") from error
   first = run.train.first_level
   if first and first not in task.levels:
     levels = ", ".join(map(str, task.levels)) or "none"

@@ -153,6 +153,7 @@ class Trainer:
       batch_key,
       num_steps,
       self._split,
+      self.run.task.augment if config.augment else None,
     )
     done = harvest.done
     episodes = jnp.maximum(jnp.sum(done), 1)

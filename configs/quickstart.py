@@ -45,6 +45,7 @@ def get_config():
     capacity=40_000,  # states in the replay buffer
     min_examples=2_000,  # states before the first step
     reuse=8.0,  # times that a state is used
+    augment=True,  # each time under other names of the blocks
     learn_from="solved",  # episodes; or "solutions" in trees, or "all"
     failure_share=0.25,  # of the states that teach a value alone, kept
   )

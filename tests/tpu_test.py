@@ -62,7 +62,9 @@ solve = lambda params, keys, problems: play.solve(
 
 def learn(state, buffer, key, num_steps):
   return learner.train_round(
-    apply_fn, tx, training, state, buffer, key, num_steps)
+    apply_fn, tx, training, state, buffer, key, num_steps,
+    augment=lambda key, context, steps: (
+      jax.random.permutation(key, context), steps))
 
 _, harvest = like(play_round, params, slots, next_problems)
 examples, _ = like(
@@ -94,8 +96,14 @@ def compiled(topology, program):
   paths = [str(here), str(here.parent)]
   result = subprocess.run(
     [sys.executable, "-c", PROGRAM, topology, program, *paths],
-    # libtpu would ask the network what machine it is on.
-    env=os.environ | {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"},
+    # libtpu would ask the network what machine it is on, and let one process
+    # at a time load it.
+    env=os.environ
+    | {
+      "JAX_PLATFORMS": "cpu",
+      "TPU_SKIP_MDS_QUERY": "1",
+      "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    },
     capture_output=True,
     text=True,
     timeout=600,

@@ -31,6 +31,7 @@ class LearnerConfig:
   capacity: int = 40_000  # examples in the replay buffer
   min_examples: int = 2_000  # before the first step
   reuse: float = 8.0  # times that an example is used, on average
+  augment: bool = False  # show each use under a random symmetry of the task
   learn_from: str = "solutions"  # or "solved" episodes, or "all" states
   failure_share: float = 0.25  # of the states that teach a value alone
 
@@ -190,6 +191,7 @@ def train_round(
   rng_key: chex.PRNGKey,
   num_steps: chex.Array,
   batch_sharding: jax.sharding.Sharding | None = None,
+  augment: Callable[..., Any] | None = None,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
   """Take `num_steps` steps (a traced number) on batches drawn anew.
 
@@ -202,14 +204,22 @@ def train_round(
     rng_key: draws them (consumed).
     num_steps: `[]` int32, may be 0.
     batch_sharding: how a batch is split over devices, if it is.
+    augment: `(rng_key, context, candidates) -> (context, candidates)` of one
+      example, a symmetry of the task; see `tasks.Task.augment`.
 
   Returns:
     The state, and the mean of each metric over the steps; 0 if there were none.
   """
 
   def one(state, index):
-    key = jax.random.fold_in(rng_key, index)
+    key, augment_key = jax.random.split(jax.random.fold_in(rng_key, index))
     batch = replay.sample(buffer, key, config.batch_size)
+    if augment is not None:
+      keys = jax.random.split(augment_key, config.batch_size)
+      context, candidates = jax.vmap(augment)(
+        keys, batch.context, batch.candidates
+      )
+      batch = batch.replace(context=context, candidates=candidates)
     if batch_sharding is not None:
       batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
     return train_step(apply_fn, tx, config, state, batch)

@@ -184,6 +184,24 @@ class Arithmetic(base.Task):
     tokens = jnp.where(possible, tokens, self.tokenizer.pad_id)
     return tokens, jnp.where(possible, length, 0)
 
+  def augment(
+    self, rng_key: chex.PRNGKey, context: chex.Array, candidates: chex.Array
+  ) -> tuple[chex.Array, chex.Array]:
+    """Shuffle the numbers of a state; steps name numbers, not places."""
+    if self.context != "reset":
+      raise NotImplementedError(
+        f"{self.name} in an append context has no symmetries: observations "
+        "keep the order of the numbers before"
+      )
+    space, colon = self._symbols.space, self._symbols.colon
+    is_end = (context == space) | (context == colon)
+    word = jnp.cumsum(is_end) - is_end  # of which number each token is
+    drawn = jax.random.uniform(rng_key, context.shape)[word]
+    after_colon = jnp.cumsum(context == colon) - (context == colon) > 0
+    shuffled = context[jnp.argsort(jnp.where(after_colon, 2.0, drawn))]
+    marks = jnp.where(shuffled == colon, space, shuffled)
+    return jnp.where(context == colon, colon, marks), candidates
+
   def solve(self, numbers: Sequence[int], target: int) -> list[str] | None:
     """Return the steps of a solution, each with its newline, or None."""
     return rational.solve(

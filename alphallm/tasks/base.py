@@ -109,6 +109,24 @@ class Task(abc.ABC):
     Where no step is legal, the length is 0.
     """
 
+  def augment(
+    self, rng_key: chex.PRNGKey, context: chex.Array, candidates: chex.Array
+  ) -> tuple[chex.Array, chex.Array]:
+    """Return the same example as a random symmetry of the task shows it.
+
+    As AlphaGo Zero turned and mirrored its boards (Silver et al., 2017). Values
+    and the places at which states end stay as they are.
+
+    Args:
+      rng_key: draws the symmetry (consumed).
+      context: `[C]` int32, what the policy read.
+      candidates: `[..., T]` int32, steps.
+
+    Raises:
+      NotImplementedError: if the task has none.
+    """
+    raise NotImplementedError(f"{self.name} has no symmetries")
+
   @abc.abstractmethod
   def read_problems(self, path) -> Any:
     """Read problems from a file or folder, as a pytree `[num_problems, ...]`.

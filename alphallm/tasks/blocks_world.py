@@ -214,6 +214,34 @@ class BlocksWorld(base.Task):
       jnp.where(possible, 3, 0).astype(jnp.int32),
     )
 
+  def augment(
+    self, rng_key: chex.PRNGKey, context: chex.Array, candidates: chex.Array
+  ) -> tuple[chex.Array, chex.Array]:
+    """Rename the blocks; the rows of a state stay in the order of the names."""
+    n, letters = self.max_blocks, jnp.asarray(self._symbols[: self.max_blocks])
+    size = jnp.argmax(context == self.delimiter_id) // 3
+    blocks = jnp.arange(n)
+    drawn = jax.random.uniform(rng_key, (n,))
+    old = jnp.argsort(jnp.where(blocks < size, drawn, 1.0 + blocks))
+    renamed = letters[jnp.argsort(old)]
+    # A context is a state, then steps (3 tokens) and states in turn.
+    place = jnp.arange(context.shape[0])
+    turn, offset = jnp.divmod(place, 3 * size + 4)
+    row = jnp.minimum(offset // 3, n - 1)
+    source = turn * (3 * size + 4) + 3 * old[row] + offset % 3
+    context = context[jnp.where(offset < 3 * size, source, place)]
+
+    def rename(tokens):
+      old_letters, new_letters = (
+        jnp.expand_dims(x, tuple(range(tokens.ndim)))
+        for x in (letters, renamed)
+      )
+      is_block = tokens[..., None] == old_letters
+      new = jnp.sum(jnp.where(is_block, new_letters, 0), axis=-1)
+      return jnp.where(jnp.any(is_block, axis=-1), new, tokens)
+
+    return rename(context), rename(candidates)
+
   def read_problems(self, path) -> Problem:
     """Read PDDL, a folder of it, or JSONL (`pddl.read`) as `[num, n]`."""
     rows = []

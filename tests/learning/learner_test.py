@@ -269,6 +269,13 @@ def test_gradients_are_clipped_and_weights_decay():
   np.testing.assert_allclose(mean, 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
 
 
+def mirror(rng_key, context, candidates):
+  """A symmetry for tests: tokens 1 and 2 change their roles, or do not."""
+  swap = jax.random.bernoulli(rng_key)
+  swapped = lambda x: jnp.where((x == 1) | (x == 2), 3 - x, x)
+  return tuple(jnp.where(swap, swapped(x), x) for x in (context, candidates))
+
+
 def test_a_round_is_steps_on_drawn_batches():
   tx, step = stepper()
   example = jax.tree.map(lambda x: x[0], some_batch())
@@ -277,13 +284,22 @@ def test_a_round_is_steps_on_drawn_batches():
     buffer = replay.add(buffer, some_batch(seed=seed), np.ones(B, bool))
   init = lambda: learner.init(tx, jax.tree.map(jnp.asarray, PARAMS))
   run = unoptimized.jit(
-    functools.partial(learner.train_round, fake_model.apply_fn, tx, CONFIG)
+    functools.partial(
+      learner.train_round, fake_model.apply_fn, tx, CONFIG, augment=mirror
+    )
   )
   key = jax.random.key(3)
   found, metrics = run(init(), buffer, key, 3)
   state, sums = init(), []
   for i in range(3):
-    batch = replay.sample(buffer, jax.random.fold_in(key, i), B)
+    batch_key, augment_key = jax.random.split(jax.random.fold_in(key, i))
+    batch = replay.sample(buffer, batch_key, B)
+    shown = [
+      mirror(k, batch.context[j], batch.candidates[j])
+      for j, k in enumerate(jax.random.split(augment_key, B))
+    ]
+    context, candidates = map(np.stack, zip(*shown, strict=True))
+    batch = batch.replace(context=context, candidates=candidates)
     state, one = step(state, batch)
     sums.append(one)
   for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):

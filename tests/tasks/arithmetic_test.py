@@ -368,3 +368,36 @@ def test_reads_and_describes_problems(tmp_path):
   assert GAME24.describe(first) == (
     "Combine 1, 2, 3 and 4, each once, by + - * and /, to make 24."
   )
+
+
+@pytest.mark.parametrize("task", [COUNTDOWN, GAME24])
+def test_augmented_states_hold_the_same_numbers(task):
+  init, step, draw = functions(task)
+  problems = task.sample_numpy(np.random.default_rng(0), NUM, "train")
+  state = init(problems)
+  orders = set()
+  for seed in range(2):
+    keys = jax.random.split(jax.random.key(seed), NUM)
+    tokens, lengths = draw(keys, state)
+    contexts, steps = jax.jit(jax.vmap(task.augment))(
+      keys, state.observation, tokens[:, None]
+    )
+    np.testing.assert_array_equal(steps[:, 0], tokens)
+    for shown, told in zip(contexts, state.observation, strict=True):
+      shown, told = (
+        task.tokenizer.decode(np.asarray(x)) for x in (shown, told)
+      )
+      (numbers, target), (old, aim) = shown.split(":"), told.split(":")
+      assert target == aim
+      assert sorted(numbers.split(" ")) == sorted(old.split(" "))
+      if len({*old.split(" ")}) == task.num_numbers:
+        old = old.split(" ")
+        orders.add(tuple(old.index(x) for x in numbers.split(" ")))
+    state = step(state, tokens, lengths)
+  assert len(orders) == 24
+
+
+def test_an_append_context_has_no_symmetries():
+  task = countdown.Countdown(context="append")
+  with pytest.raises(NotImplementedError, match="append context"):
+    task.augment(jax.random.key(0), jnp.zeros(9, jnp.int32), jnp.zeros(9))

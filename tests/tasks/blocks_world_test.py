@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alphallm import tokenizer as tokenizer_lib
+from alphallm.search import context
 from alphallm.tasks import blocks_world, hashing
 
 TABLE, ANY, ABSENT = -1, -2, -3
@@ -400,3 +401,69 @@ def test_planbench_is_held_out():
   state = init(problems)
   assert np.all(state.held_out)
   assert not np.any(state.terminated)
+
+
+def read_state(task, text):
+  """Return the problem that one line of text shows."""
+  code = blocks_world.LETTERS[: task.max_blocks] + "?-"
+  place = lambda c: code.index(c) - (len(code) if c in "?-" else 0)
+  rows = [text[i : i + 3] for i in range(0, len(text), 3)]
+  assert [row[0] for row in rows] == list(code[: len(rows)])
+  absent = [ABSENT] * (task.max_blocks - len(rows))
+  return blocks_world.Problem(
+    on=jnp.array([place(row[1]) for row in rows] + absent, jnp.int32),
+    goal=jnp.array([place(row[2]) for row in rows] + absent, jnp.int32),
+  )
+
+
+@pytest.mark.parametrize("kind", ["reset", "append"])
+def test_augmented_episodes_are_episodes_of_the_renamed_problem(kind):
+  task = blocks_world.BlocksWorld(max_blocks=5, context=kind)
+  first, take = jax.jit(task.init), jax.jit(task.step)
+  draw = jax.jit(task.random_step)
+  begin = jax.jit(functools.partial(context.initial, task))
+  extend = jax.jit(functools.partial(context.extend, task))
+  augment = jax.jit(task.augment)
+  text = lambda x: task.tokenizer.decode(np.asarray(x))
+  drawn = task.sample_numpy(np.random.default_rng(0), 12, "train")
+  changed = 0
+  for row in range(12):
+    state = first(jax.tree.map(lambda x, row=row: x[row], drawn))
+    steps, seen = [], begin(state)
+    contexts = [seen.tokens]
+    for move in range(3):
+      tokens, length = draw(jax.random.key(move), state)
+      state = take(state, tokens, length)
+      seen = extend(seen, state, tokens, length)
+      steps.append(tokens)
+      contexts.append(seen.tokens)
+      if state.terminated:
+        break
+    # What was read before each step, and the step, under new names: playing the
+    # step from that state gives what was read next, under the same names.
+    for i, tokens in enumerate(steps):
+      key = jax.random.key(100 * row + i)
+      before, (renamed,) = augment(key, contexts[i], tokens[None])
+      after, _ = augment(key, contexts[i + 1], tokens[None])
+      changed += text(before) != text(contexts[i])
+      lines = text(before).splitlines()
+      state = first(read_state(task, lines[0]))
+      hashed = [
+        blocks_world.class_hash(p.on, p.goal)
+        for p in (
+          state.inner.problem,
+          read_state(task, text(contexts[i]).splitlines()[0]),
+        )
+      ]
+      assert hashed[0] == hashed[1]
+      seen = begin(state)
+      for line in [*lines[1::2], text(renamed).strip()]:
+        tokens, length = (
+          jnp.array(task.tokenizer.encode(line + "\n"), jnp.int32),
+          jnp.int32(3),
+        )
+        state = take(state, tokens, length)
+        assert state.legal
+        seen = extend(seen, state, tokens, length)
+      np.testing.assert_array_equal(seen.tokens, after)
+  assert changed > 12
