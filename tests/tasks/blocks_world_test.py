@@ -1,6 +1,5 @@
 import functools
 import itertools
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,9 @@ import pytest
 
 from alphallm import tokenizer as tokenizer_lib
 from alphallm.search import context
-from alphallm.tasks import blocks_world, hashing
+from alphallm.tasks import blocks_world, hashing, stacks
 
 TABLE, ANY, ABSENT = -1, -2, -3
-PLANBENCH = pathlib.Path(__file__).parents[3] / "shared/data/planbench"
-needs_planbench = pytest.mark.skipif(
-  not PLANBENCH.is_dir(), reason=f"PlanBench's problems are not at {PLANBENCH}"
-)
 
 TASK = blocks_world.BlocksWorld()
 start_of = jax.jit(TASK.init)
@@ -40,7 +35,7 @@ def problem(on, goal):
     for text in (on, goal)
   ]  # fmt: skip
   on, goal = jnp.array(rows, jnp.int32)
-  return blocks_world.Problem(on=on, goal=goal)
+  return stacks.Problem(on=on, goal=goal)
 
 
 def encoded(text):
@@ -58,15 +53,6 @@ def prompt(state):
   length = int(state.observation_length)
   assert not np.any(state.observation[length:])
   return TASK.tokenizer.decode(state.observation[:length])
-
-
-def renamed(rng, on, goal):
-  """Rename the blocks of one problem, absent rows included."""
-  names = rng.permutation(len(on))
-  result = np.empty((2, len(on)), np.int32)
-  for row, to in zip(result, (on, goal), strict=True):
-    row[names] = np.where(to >= 0, names[to], to)
-  return result
 
 
 def reference(on, goal, moves, ids, length):
@@ -211,72 +197,19 @@ def test_fingerprint_is_that_of_the_blocks():
   assert back.fingerprint == start.fingerprint
   states = itertools.product([TABLE, 0, 1, 2, 3, 4], repeat=5)
   states = jnp.array(list(states), jnp.int32)
-  problems = blocks_world.Problem(on=states, goal=jnp.full_like(states, ANY))
+  problems = stacks.Problem(on=states, goal=jnp.full_like(states, ANY))
   assert len(np.unique(init(problems).fingerprint)) == len(states)
-
-
-def test_class_hash_ignores_names_padding_and_library():
-  rng = np.random.default_rng(0)
-  hash_one = jax.jit(jax.vmap(blocks_world.class_hash))
-  for n in (5, 15):
-    on, goal = blocks_world.random_problems(
-      rng, 200, min_blocks=3, max_blocks=n
-    )
-    want = blocks_world.class_hash(on, goal)
-    assert want.dtype == np.uint32
-    for i in range(len(on)):
-      assert blocks_world.class_hash(*renamed(rng, on[i], goal[i])) == want[i]
-    np.testing.assert_array_equal(
-      hash_one(jnp.array(on), jnp.array(goal)), want
-    )
-    wide = [
-      np.pad(x, ((0, 0), (0, 15 - n)), constant_values=ABSENT)
-      for x in (on, goal)
-    ]
-    np.testing.assert_array_equal(blocks_world.class_hash(*wide), want)
-
-
-def test_class_hash_is_exact():
-  rng = np.random.default_rng(1)
-  on, goal = blocks_world.random_problems(rng, 6000, min_blocks=3, max_blocks=5)
-
-  def code(names):
-    """The problems as numbers, when block i is called `names[i]`."""
-    names = np.array([*names, ABSENT, ANY, TABLE])
-    rows = np.zeros((len(on), 10), np.int64)
-    for i in range(5):
-      rows[:, names[i]], rows[:, 5 + names[i]] = (
-        names[on[:, i]],
-        names[goal[:, i]],
-      )
-    return (rows + 3) @ 8 ** np.arange(10)
-
-  canonical = functools.reduce(
-    np.minimum, map(code, itertools.permutations(range(5)))
-  )
-  hashed = blocks_world.class_hash(on, goal)
-  classes = len(np.unique(canonical))
-  assert classes > 1000
-  assert len(np.unique(hashed)) == classes
-  assert len(np.unique(np.stack([canonical, hashed]), axis=1).T) == classes
-
-
-def test_class_hash_tells_two_swaps_from_a_cycle():
-  swaps, cycle = problem("-a-c", "b?d?"), problem("-a-c", "d?b?")
-  assert blocks_world.class_hash(swaps.on, swaps.goal) != (
-    blocks_world.class_hash(cycle.on, cycle.goal)
-  )
 
 
 def test_splits_are_disjoint():
   rng = np.random.default_rng(0)
   train = TASK.sample_numpy(rng, 20_000, "train")
   test = TASK.sample_numpy(rng, 2_000, "test")
-  hashes = [blocks_world.class_hash(p.on, p.goal) for p in (train, test)]
+  hashes = [stacks.class_hash(p.on, p.goal) for p in (train, test)]
   assert not np.any(hashing.in_test_split(hashes[0]))
   assert np.all(hashing.in_test_split(hashes[1]))
   for p, hashed in zip((train, test), hashes, strict=True):
-    assert not np.any(blocks_world.in_planbench(hashed))
+    assert not np.any(stacks.in_planbench(hashed))
     assert not np.any(init(p).terminated)
     assert set(np.sum(p.on != ABSENT, axis=1)) == {3, 4, 5}
     assert np.all((p.goal == ABSENT) == (p.on == ABSENT))
@@ -290,20 +223,10 @@ def test_states_on_the_way_are_held_out():
   tokens, lengths = random_step(jax.random.split(jax.random.key(0), 500), state)
   after = step(state, tokens, lengths)
   on, goal = after.inner.problem.on, after.inner.problem.goal
-  hashed = blocks_world.class_hash(np.asarray(on), np.asarray(goal))
-  want = hashing.in_test_split(hashed) | blocks_world.in_planbench(hashed)
+  hashed = stacks.class_hash(np.asarray(on), np.asarray(goal))
+  want = hashing.in_test_split(hashed) | stacks.in_planbench(hashed)
   np.testing.assert_array_equal(after.held_out, want)
   assert 0 < np.sum(want) < 500
-
-
-def test_arrangements_are_uniform():
-  rng = np.random.default_rng(0)
-  on = blocks_world._random_stacks(rng, np.full(13_000, 3), 4)
-  assert np.all(on[:, 3] == ABSENT)
-  _, counts = np.unique(on, axis=0, return_counts=True)
-  # Of three blocks: 6 towers, 6 of two and one, 1 of three.
-  assert len(counts) == 13
-  assert np.all(np.abs(counts - 1000) < 150)
 
 
 def test_samples_are_reproducible_and_any_number():
@@ -391,18 +314,6 @@ def test_read_problems(tmp_path):
     TASK.read_problems(path)
 
 
-@needs_planbench
-def test_planbench_is_held_out():
-  problems = TASK.read_problems(PLANBENCH)
-  hashed = blocks_world.class_hash(problems.on, problems.goal)
-  classes = np.unique(hashed)
-  np.testing.assert_array_equal(classes, blocks_world._planbench_classes())
-  assert len(hashed) == 602 and len(classes) == 262
-  state = init(problems)
-  assert np.all(state.held_out)
-  assert not np.any(state.terminated)
-
-
 def read_state(task, text):
   """Return the problem that one line of text shows."""
   code = blocks_world.LETTERS[: task.max_blocks] + "?-"
@@ -410,7 +321,7 @@ def read_state(task, text):
   rows = [text[i : i + 3] for i in range(0, len(text), 3)]
   assert [row[0] for row in rows] == list(code[: len(rows)])
   absent = [ABSENT] * (task.max_blocks - len(rows))
-  return blocks_world.Problem(
+  return stacks.Problem(
     on=jnp.array([place(row[1]) for row in rows] + absent, jnp.int32),
     goal=jnp.array([place(row[2]) for row in rows] + absent, jnp.int32),
   )
@@ -449,7 +360,7 @@ def test_augmented_episodes_are_episodes_of_the_renamed_problem(kind):
       lines = text(before).splitlines()
       state = first(read_state(task, lines[0]))
       hashed = [
-        blocks_world.class_hash(p.on, p.goal)
+        stacks.class_hash(p.on, p.goal)
         for p in (
           state.inner.problem,
           read_state(task, text(contexts[i]).splitlines()[0]),

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from alphallm.tasks import blocks_world, pddl
+from alphallm.tasks import blocks_world, pddl, stacks
 
 PLANBENCH = pathlib.Path(__file__).parents[3] / "shared/data/planbench"
 
@@ -180,7 +180,7 @@ def test_plans_run_in_pddl():
       for name, to in zip(names, on, strict=True)
     }
 
-  starts, _ = blocks_world.random_problems(rng, 50, min_blocks=5, max_blocks=5)
+  starts, _ = stacks.random_problems(rng, 50, min_blocks=5, max_blocks=5)
   for start in starts:
     on, steps = start.copy(), []
     for _ in range(8):
