@@ -43,6 +43,15 @@ def broken(folder, *, quick: bool = False) -> str | None:
   return None
 
 
+def set_aside(folder) -> None:
+  """Rename a broken folder: `.damaged`, or `.damaged2` ..., goes behind it."""
+  number, aside = 1, folder.with_name(f"{folder.name}.damaged")
+  while aside.exists():
+    number += 1
+    aside = folder.with_name(f"{folder.name}.damaged{number}")
+  folder.rename(aside)
+
+
 def _checksum(path):
   checksum = 0
   with path.open("rb") as file:

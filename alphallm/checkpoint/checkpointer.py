@@ -1,4 +1,4 @@
-"""Training checkpoints: written beside the training, restored whole or not."""
+"""Saving a state beside the training, and restoring it whole or not at all."""
 
 import json
 import math
@@ -8,17 +8,12 @@ import typing
 from typing import Any, Literal
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from alphallm import seal
+from alphallm.checkpoint import errors, leaves, seal
 
 Step = int | Literal["best"] | None
-
-
-class CheckpointError(Exception):
-  """A checkpoint that cannot be written or read; one line says what to do."""
 
 
 class Restored(typing.NamedTuple):
@@ -76,7 +71,7 @@ class Checkpointer:
     self._read_only = read_only
     self._unsealed: int | None = None
     if read_only and not self._directory.is_dir():
-      raise CheckpointError(
+      raise errors.CheckpointError(
         f"no checkpoints: {self._directory} does not exist; train first, or"
         " give the workdir of a finished run"
       )
@@ -97,9 +92,9 @@ class Checkpointer:
         cleanup_tmp_directories=not read_only,
       )
     except OSError as error:
-      raise CheckpointError(
-        f"cannot open {self._directory} for checkpoints: {_reason(error)};"
-        " give another --workdir"
+      raise errors.CheckpointError(
+        f"cannot open {self._directory} for checkpoints:"
+        f" {errors.reason(error)}; give another --workdir"
       ) from error
 
   def __enter__(self):
@@ -155,30 +150,30 @@ class Checkpointer:
     self.wait()
     latest = self.latest_step()
     if latest is not None and step < latest:
-      raise CheckpointError(
+      raise errors.CheckpointError(
         f"{self._directory} holds a checkpoint of step {latest}, after step"
         f" {step}: train into another --workdir, or delete the later one"
       )
-    arrays = _flatten(state)
-    leaves = {name: _describe(leaf) for name, leaf in arrays.items()}
+    named = leaves.flatten(state)
+    arrays = leaves.to_save(named)
     metrics = {
       name: float(value)
       for name, value in (metrics or {}).items()
       if math.isfinite(value)
     }
     json.dumps(metadata)  # raises here, not in the middle of a save
-    # Orbax saves neither typed keys nor arrays without elements, and reads
-    # NumPy arrays while the caller may write to them.
-    plain = {n: _plain(a) for n, a in arrays.items() if math.prod(leaves[n][0])}
     try:
       with jax.transfer_guard("allow"):
         self._checkpointer.save_async(
           step,
-          plain,
+          arrays,
           force=True,
           overwrite=step == latest,
           metrics=metrics or None,
-          custom_metadata={"metadata": metadata or {}, "leaves": leaves},
+          custom_metadata={
+            "metadata": metadata or {},
+            "leaves": leaves.describe(named),
+          },
         )
     except Exception as error:
       raise self._failed_save(step, error) from error
@@ -231,24 +226,23 @@ class Checkpointer:
     step = self._resolve(step)
     self._check_seal(step)
     saved = self._read_metadata(step)
-    wanted = _flatten(abstract_state)
+    wanted = leaves.flatten(abstract_state)
     self._check_fit(step, saved["leaves"], wanted, partial)
-    placeholders = {
+    abstract = {
       name: ocp.PLACEHOLDER
-      for name, (shape, *_) in saved["leaves"].items()
-      if math.prod(shape)
-    }
-    abstract = {n: _abstract(w) for n, w in wanted.items() if n in placeholders}
+      for name, description in saved["leaves"].items()
+      if leaves.has_elements(description)
+    } | leaves.to_read(wanted)
     try:
       with jax.transfer_guard("allow"):
-        arrays = self._checkpointer.load(step, placeholders | abstract)
+        arrays = self._checkpointer.load(step, abstract)
     except Exception as error:
-      raise self._damaged(step, _reason(error)) from error
-    leaves = [
-      _typed(arrays.get(name, None), want) for name, want in wanted.items()
-    ]
-    state = jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
-    return Restored(step=step, state=state, metadata=saved["metadata"])
+      raise self._damaged(step, errors.reason(error)) from error
+    return Restored(
+      step=step,
+      state=leaves.fill(abstract_state, arrays),
+      metadata=saved["metadata"],
+    )
 
   def restore_newest_whole(
     self, abstract_state: Any, *, partial: bool = False
@@ -265,7 +259,7 @@ class Checkpointer:
     for step in reversed(self.steps()):
       try:
         restored = self.restore(abstract_state, step, partial=partial)
-      except DamagedCheckpointError as error:
+      except errors.DamagedCheckpointError as error:
         reason = reason or error
         print(
           f"the checkpoint of step {step} is damaged ({error.reason}): trying"
@@ -283,7 +277,7 @@ class Checkpointer:
   def _resolve(self, step: Step) -> int:
     steps = self.steps()
     if not steps:
-      raise CheckpointError(
+      raise errors.CheckpointError(
         f"no checkpoint in {self._directory}: train first, or give the workdir"
         " of a finished run"
       )
@@ -292,7 +286,7 @@ class Checkpointer:
     if step == "best":
       return self.best_step()
     if step not in steps:
-      raise CheckpointError(
+      raise errors.CheckpointError(
         f"no checkpoint of step {step} in {self._directory}; there are steps"
         f" {', '.join(map(str, steps))}"
       )
@@ -308,28 +302,17 @@ class Checkpointer:
     try:
       saved = self._checkpointer.checkpointables_metadata(step).custom_metadata
     except Exception as error:
-      raise self._damaged(step, _reason(error)) from error
+      raise self._damaged(step, errors.reason(error)) from error
     if not saved or "leaves" not in saved:
       raise self._damaged(step, "its metadata is missing or unreadable")
     return saved
 
   def _check_fit(self, step, saved, wanted, partial):
     """Raise unless the saved leaves are the wanted ones."""
-    problems = [
-      f"{name} is {_words(saved[name])} in it, {_words(_describe(want))} here"
-      for name, want in wanted.items()
-      if name in saved and list(saved[name]) != _describe(want)
-    ]
-    problems += [f"{name} is not in it" for name in wanted if name not in saved]
-    if not partial:
-      problems += [
-        f"{name} is in it but not in the state to fill"
-        for name in saved
-        if name not in wanted
-      ]
+    problems = leaves.misfits(saved, wanted, partial=partial)
     if problems:
       more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-      raise CheckpointError(
+      raise errors.CheckpointError(
         f"the checkpoint of step {step} in {self._directory} was made by"
         f" another config: {problems[0]}{more}; use the config of that run, or"
         " another --workdir"
@@ -340,132 +323,19 @@ class Checkpointer:
       return
     if jax.process_index() == 0:
       for step in steps:
-        path = self._directory / str(step)
-        path.rename(_unused(path.with_name(f"{step}.damaged")))
+        seal.set_aside(self._directory / str(step))
     if jax.process_count() > 1:
       multihost_utils.sync_global_devices("damaged checkpoints are set aside")
     self._checkpointer.reload()
 
   def _damaged(self, step, reason):
     others = [s for s in self.steps() if s != step]
-    return DamagedCheckpointError(
-      f"the checkpoint of step {step} in {self._directory} is damaged:"
-      f" {reason}; "
-      + (
-        f"step {others[-1]} is there too: restore that one, or delete"
-        f" {self._directory / str(step)}"
-        if others
-        else "it is the only one: train again in another --workdir"
-      ),
-      reason=reason,
+    return errors.DamagedCheckpointError(
+      self._directory, step, reason, others=others
     )
 
   def _failed_save(self, step, error):
     self._checkpointer.reload()
-    latest = self.latest_step()
-    kept = (
-      "there is no checkpoint before it"
-      if latest is None
-      else f"that of step {latest} is kept"
+    return errors.failed_save(
+      self._directory, step, error, latest=self.latest_step()
     )
-    return CheckpointError(
-      f"the checkpoint of step {step} could not be written to"
-      f" {self._directory}: {_reason(error)}; {kept}; free space there or give"
-      " another --workdir, and start again"
-    )
-
-
-class DamagedCheckpointError(CheckpointError):
-  """A checkpoint with missing or changed files; `reason` says which."""
-
-  def __init__(self, message, *, reason):
-    super().__init__(message)
-    self.reason = reason
-
-
-def _flatten(tree):
-  """Return the leaves of a pytree by their paths, in the order of the tree."""
-  leaves = {}
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    name = jax.tree_util.keystr(path, simple=True, separator=".") or "state"
-    if name in leaves:
-      raise ValueError(f"two leaves of the state have the path {name}")
-    leaves[name] = leaf
-  return leaves
-
-
-def _is_key(leaf):
-  dtype = getattr(leaf, "dtype", None)
-  return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-
-
-def _describe(leaf):
-  """Return `[shape, dtype]` of a leaf, as JSON."""
-  if not hasattr(leaf, "dtype"):
-    leaf = np.asarray(leaf)
-  return [list(leaf.shape), str(leaf.dtype)]
-
-
-def _words(description):
-  shape, dtype = description
-  return f"{dtype}[{','.join(map(str, shape))}]"
-
-
-def _plain(leaf):
-  if _is_key(leaf):
-    return jax.random.key_data(leaf)
-  return leaf if isinstance(leaf, jax.Array) else np.array(leaf)
-
-
-def _abstract(leaf):
-  """Return what Orbax shall read for a leaf."""
-  if not isinstance(leaf, jax.Array | jax.ShapeDtypeStruct):
-    return np.asarray(leaf)
-  shape, dtype = leaf.shape, leaf.dtype
-  if _is_key(leaf):
-    data = jax.eval_shape(jax.random.key_data, leaf)
-    shape, dtype = data.shape, data.dtype
-  return jax.ShapeDtypeStruct(shape, dtype, sharding=_sharding(leaf))
-
-
-def _sharding(leaf):
-  if leaf.sharding is not None:
-    return leaf.sharding
-  return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-
-
-def _typed(array, wanted):
-  """Return the restored array as the kind of leaf that was asked for."""
-  if not isinstance(wanted, jax.Array | jax.ShapeDtypeStruct):
-    return np.zeros_like(wanted) if array is None else array
-  if array is None:  # no elements, so nothing was saved
-    abstract = _abstract(wanted)
-    empty = np.empty(abstract.shape, abstract.dtype)
-    array = jax.device_put(empty, abstract.sharding)
-  if _is_key(wanted):
-    return jax.random.wrap_key_data(array, impl=_key_impl(wanted))
-  return array
-
-
-def _key_impl(key):
-  """Return the implementation of a typed key, which may be abstract."""
-  impls = []
-  jax.eval_shape(lambda k: impls.append(jax.random.key_impl(k)), key)
-  return impls[0]
-
-
-def _unused(path):
-  """Return the path, with a number behind it if the path is taken."""
-  number, free = 1, path
-  while free.exists():
-    number += 1
-    free = path.with_name(f"{path.name}{number}")
-  return free
-
-
-def _reason(error):
-  """Return the root cause of an error in one line."""
-  while error.__cause__ or error.__context__:
-    error = error.__cause__ or error.__context__
-  text = str(error).strip().split("\n")[0].split(" [tensorstore_spec")[0]
-  return text[:300] or type(error).__name__

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alphallm import checkpoint, seal
+from alphallm import checkpoint
+from alphallm.checkpoint import seal
 
 
 def make_state(seed=0):
@@ -267,7 +268,7 @@ def run(program, *arguments):
   return subprocess.Popen(
     [sys.executable, "-c", program, *map(str, arguments)],
     env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    cwd=pathlib.Path(__file__).parents[1],
+    cwd=pathlib.Path(__file__).parents[2],
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

@@ -1,0 +1,11 @@
+"""Training checkpoints: written beside the training, restored whole or not."""
+
+from alphallm.checkpoint.checkpointer import Checkpointer, Restored
+from alphallm.checkpoint.errors import CheckpointError, DamagedCheckpointError
+
+__all__ = [
+  "CheckpointError",
+  "Checkpointer",
+  "DamagedCheckpointError",
+  "Restored",
+]
