@@ -23,7 +23,7 @@ from alphallm import types
 from alphallm.models import attention
 from alphallm.search import candidates as candidates_lib
 from alphallm.search import context as context_lib
-from alphallm.search import judge, policies, solution, tree_cache
+from alphallm.search import judge, loop, policies, solution, tree_cache
 from alphallm.search.candidates import IMPOSSIBLE
 from alphallm.tasks import base
 
@@ -167,9 +167,10 @@ def search(
       segments=segments,
       read=jnp.maximum(lengths - 1, 0)[:, None, None],
     )
-    kv = jax.tree.map(lambda x: x[:, 0], output.kv)
     held = jnp.arange(tokens.shape[1])[None] < lengths[:, None]
-    span = attention.Segment(kv=kv, mask=held[:, None, None])
+    span = attention.Segment(
+      kv=jax.tree.map(lambda x: x[:, 0], output.kv), mask=held[:, None, None]
+    )
     steps, decoded = candidates_lib.sample(
       apply_fn,
       params,
@@ -205,10 +206,10 @@ def search(
       sees_reward=config.permission == "checker",
     )
     value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
-    return kv, steps, logits, wins, value, cost
+    return span, steps, logits, wins, value, cost
 
   # The root.
-  root_kv, steps, logits, wins, value, cost = evaluate(
+  prompt, steps, logits, wins, value, cost = evaluate(
     0,
     state,
     context.tokens,
@@ -216,8 +217,6 @@ def search(
     jnp.zeros_like(context.lengths),
     (),
   )
-  held = jnp.arange(context.tokens.shape[1])[None] < context.lengths[:, None]
-  prompt = attention.Segment(kv=root_kv, mask=held[:, None, None])
   zeros = jnp.zeros((batch,), jnp.int32)
   node = Node(
     state=state,
@@ -232,15 +231,11 @@ def search(
     context=context.tokens if recomputes else jnp.zeros((batch, 0), jnp.int32),
   )
   root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
-  pages = (
-    tree_cache.allocate(root_kv, config.num_simulations, page_tokens)
-    if paged
-    else ()
-  )
-
-  # State of the loop that mctx does not see: `loop_fn` carries it from one
-  # simulation to the next, `recurrent_fn` reads and replaces it.
-  loop = {"sim": None, "pages": pages, "cost": cost}
+  beside = loop.Beside(pages=(), cost=cost)
+  if paged:
+    beside.pages = tree_cache.allocate(
+      prompt.kv, config.num_simulations, page_tokens
+    )
 
   def recurrent_fn(params, rng_key, action, node: Node):
     del params, rng_key
@@ -253,28 +248,28 @@ def search(
     grow = functools.partial(context_lib.added, task, sees_observation=asks)
     added = jax.vmap(grow)(child, tokens, lengths)
     done = child.terminated if asks else jnp.zeros((batch,), bool)
-    sim = loop["sim"]
     page_ids, whole = node.pages, node.context
     if resets:
       span, start, segments = added, zeros, ()
     elif paged:
       span, start = added, node.context_length
-      segments = (prompt, tree_cache.gather(loop["pages"], page_ids))
+      segments = (prompt, tree_cache.gather(beside.pages, page_ids))
     else:
       whole = jax.vmap(context_lib.write)(whole, node.context_length, added)
       span = types.Context(
         tokens=whole, lengths=node.context_length + added.lengths
       )
       start, segments = zeros, ()
-    kv, steps, logits, wins, value, cost = evaluate(
-      sim + 1, child, span.tokens, span.lengths, start, segments
+    page, steps, logits, wins, value, cost = evaluate(
+      beside.sim + 1, child, span.tokens, span.lengths, start, segments
     )
     if paged:
-      pages = tree_cache.write(loop["pages"], sim, kv, span.lengths)
+      beside.pages = tree_cache.write(
+        beside.pages, beside.sim, page.kv, span.lengths
+      )
       slot = jnp.arange(config.depth)[None] == node.depth[:, None]
-      page_ids = jnp.where(slot, sim, page_ids)
-      loop["pages"] = pages
-    loop["cost"] = loop["cost"] + jax.tree.map(
+      page_ids = jnp.where(slot, beside.sim, page_ids)
+    beside.cost = beside.cost + jax.tree.map(
       lambda x: jnp.where(done, 0, x), cost
     )
     reward = jnp.zeros_like(value)
@@ -301,37 +296,6 @@ def search(
     )
     return output, child_node
 
-  def loop_fn(lower, upper, body, init):
-    """Carry the pages along; stop when every problem has been solved."""
-    if config.num_simulations == 0:  # The body cannot even be traced.
-      return init
-
-    def is_running(carry):
-      sim, _, _, (_, tree) = carry
-      if not config.plays_solution:
-        return sim < upper
-      return (sim < upper) & ~jnp.all(jnp.any(tree.embeddings.wins, (1, 2)))
-
-    def simulate(carry):
-      sim, pages, cost, inner = carry
-      loop.update(sim=sim, pages=pages, cost=cost)
-      key, tree = body(sim, inner)
-      if config.plays_solution:
-        # A problem that is solved waits for the others, as it is.
-        solved = jnp.any(inner[1].embeddings.wins, (1, 2))
-        wait = lambda old, new: jnp.where(
-          solved.reshape(solved.shape + (1,) * (new.ndim - 1)), old, new
-        )
-        tree = jax.tree.map(wait, inner[1], tree)
-        loop["cost"] = jax.tree.map(wait, cost, loop["cost"])
-      return sim + 1, loop["pages"], loop["cost"], (key, tree)
-
-    carry = (jnp.asarray(lower, jnp.int32), loop["pages"], loop["cost"], init)
-    _, loop["pages"], loop["cost"], inner = jax.lax.while_loop(
-      is_running, simulate, carry
-    )
-    return inner
-
   impossible = logits <= IMPOSSIBLE / 2
   output = config.policy(
     params,
@@ -341,7 +305,9 @@ def search(
     num_simulations=config.num_simulations,
     max_depth=config.depth,
     invalid_actions=impossible,
-    loop_fn=loop_fn,
+    loop_fn=functools.partial(
+      loop.run, beside, stop_when_solved=config.plays_solution
+    ),
   )
   tree = output.search_tree
   weights = output.action_weights
@@ -362,6 +328,6 @@ def search(
     line=line,
     value=tree.node_values[:, tree.ROOT_INDEX],
     raw_value=value,
-    cost=loop["cost"],
+    cost=beside.cost,
     tree=tree,
   )
