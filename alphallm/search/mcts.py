@@ -298,16 +298,20 @@ def search(
 
   impossible = logits <= IMPOSSIBLE / 2
   output = config.policy(
-    params,
+    functools.partial(
+      mctx.search,
+      params,
+      policy_keys[0],  # breaks ties
+      recurrent_fn=recurrent_fn,
+      max_depth=config.depth,
+      loop_fn=functools.partial(
+        loop.run, beside, stop_when_solved=config.plays_solution
+      ),
+    ),
     policy_keys,
     root,
-    recurrent_fn,
     num_simulations=config.num_simulations,
-    max_depth=config.depth,
     invalid_actions=impossible,
-    loop_fn=functools.partial(
-      loop.run, beside, stop_when_solved=config.plays_solution
-    ),
   )
   tree = output.search_tree
   weights = output.action_weights

@@ -1,6 +1,6 @@
 """How a tree is searched: Gumbel MuZero and PUCT, through mctx.
 
-Both call `mctx.search` with mctx's own selection functions. They differ from
+Both run `mctx.search` with mctx's own selection functions. They differ from
 `mctx.gumbel_muzero_policy` and `mctx.muzero_policy` in one thing: the noise at
 the root comes from a key per problem, so that a result does not depend on how
 the problems were batched.
@@ -8,15 +8,16 @@ the problems were batched.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import mctx
 
-# (params, rng_keys, root, recurrent_fn, num_simulations=, max_depth=,
-#  invalid_actions=, loop_fn=) -> mctx.PolicyOutput
+# `mctx.search` given the network, the depth and the loop: what is left to pass
+# are the root, the simulations, and how actions are selected.
+Search = Callable[..., mctx.Tree]
+# (search, rng_keys, root, num_simulations=, invalid_actions=), as `gumbel`.
 Policy = Callable[..., mctx.PolicyOutput]
 
 
@@ -26,15 +27,12 @@ def _mask(logits: chex.Array, invalid_actions: chex.Array) -> chex.Array:
 
 
 def gumbel(
-  params: Any,
+  search: Search,
   rng_keys: chex.PRNGKey,
   root: mctx.RootFnOutput,
-  recurrent_fn: mctx.RecurrentFn,
   *,
   num_simulations: int,
-  max_depth: int,
   invalid_actions: chex.Array,
-  loop_fn: mctx.LoopFn,
   gumbel_scale: float = 1.0,
   rescale_values: bool = True,
   value_scale: float = 0.1,
@@ -42,14 +40,11 @@ def gumbel(
   """Search by Gumbel MuZero (Danihelka et al., 2022), all K considered.
 
   Args:
-    params: passed to `recurrent_fn`.
+    search: runs the simulations.
     rng_keys: `[B]` keys (consumed).
     root: prior logits `[B, K]`, value `[B]`, embedding.
-    recurrent_fn: expands a node, as mctx has it.
     num_simulations: N; 0 acts by the perturbed prior alone.
-    max_depth: most edges from the root to a leaf.
     invalid_actions: `[B, K]`, ones = invalid. If all are, action 0 is returned.
-    loop_fn: runs the simulations.
     gumbel_scale: scale of the noise at the root; 0 to play one's best.
     rescale_values: whether a node's Q-values are stretched to [0, 1].
     value_scale: weight of Q against the prior, times 50 + visits.
@@ -65,11 +60,8 @@ def gumbel(
     rescale_values=rescale_values,
     value_scale=value_scale,
   )
-  tree = mctx.search(
-    params,
-    rng_keys[0],
+  tree = search(
     root=root.replace(prior_logits=logits),
-    recurrent_fn=recurrent_fn,
     root_action_selection_fn=functools.partial(
       mctx.gumbel_muzero_root_action_selection,
       num_simulations=max(num_simulations, 1),
@@ -80,10 +72,8 @@ def gumbel(
       mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
     ),
     num_simulations=num_simulations,
-    max_depth=max_depth,
     invalid_actions=invalid_actions,
     extra_data=mctx.GumbelMuZeroExtraData(root_gumbel=noise),
-    loop_fn=loop_fn,
   )
   qvalues = jax.vmap(qtransform, (0, None))(tree, tree.ROOT_INDEX)
   visits = tree.children_visits[:, tree.ROOT_INDEX]
@@ -98,34 +88,27 @@ def gumbel(
 
 
 def puct(
-  params: Any,
+  search: Search,
   rng_keys: chex.PRNGKey,
   root: mctx.RootFnOutput,
-  recurrent_fn: mctx.RecurrentFn,
   *,
   num_simulations: int,
-  max_depth: int,
   invalid_actions: chex.Array,
-  loop_fn: mctx.LoopFn,
   dirichlet_fraction: float = 0.25,
   dirichlet_alpha: float = 0.3,
   temperature: float = 1.0,
 ) -> mctx.PolicyOutput:
-  """Search by PUCT (AlphaZero, Silver et al., 2018); see `gumbel`.
+  """Search by PUCT (AlphaZero, Silver et al., 2018), N at least 1.
 
   Args:
-    params: passed to `recurrent_fn`.
-    rng_keys: `[B]` keys (consumed).
-    root: prior logits `[B, K]`, value `[B]`, embedding.
-    recurrent_fn: expands a node, as mctx has it.
-    num_simulations: N, at least 1.
-    max_depth: most edges from the root to a leaf.
-    invalid_actions: `[B, K]`, ones = invalid.
-    loop_fn: runs the simulations.
+    search, rng_keys, root, num_simulations, invalid_actions: see `gumbel`.
     dirichlet_fraction: share of noise in the root's prior; 0 for none.
     dirichlet_alpha: concentration of that noise.
     temperature: the action is drawn from visits ** (1 / temperature); 0 takes
       the most visited.
+
+  Returns:
+    action `[B]`, shares of visits `[B, K]`, and the tree.
   """
   split = jax.vmap(lambda key: jax.random.split(key, 2))(rng_keys)
   draw = lambda key: jax.random.dirichlet(
@@ -135,19 +118,14 @@ def puct(
   prior = jax.nn.softmax(_mask(root.prior_logits, invalid_actions))
   prior = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
   logits = _mask(jnp.log(jnp.maximum(prior, 1e-30)), invalid_actions)
-  tree = mctx.search(
-    params,
-    rng_keys[0],
+  tree = search(
     root=root.replace(prior_logits=logits),
-    recurrent_fn=recurrent_fn,
     root_action_selection_fn=functools.partial(
       mctx.muzero_action_selection, depth=0
     ),
     interior_action_selection_fn=mctx.muzero_action_selection,
     num_simulations=num_simulations,
-    max_depth=max_depth,
     invalid_actions=invalid_actions,
-    loop_fn=loop_fn,
   )
   weights = tree.summary().visit_probs
   if temperature == 0:

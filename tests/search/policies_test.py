@@ -43,22 +43,25 @@ def keys_like(n, seed=0):
 
 
 @functools.cache
-def ours(policy, **options):
+def ours(policy, *, num_simulations=N, **options):
   """Return `f(keys, root)`, jitted."""
 
   @unoptimized.jit
   def run(keys, root):
     return policy(
-      None,
+      functools.partial(
+        mctx.search,
+        None,
+        keys[0],
+        recurrent_fn=recurrent_fn,
+        max_depth=DEPTH,
+      ),
       keys,
       root,
-      recurrent_fn,
-      num_simulations=options.pop("num_simulations", N),
-      max_depth=DEPTH,
+      num_simulations=num_simulations,
       invalid_actions=jnp.asarray(
         INVALID if len(keys) == B else np.zeros((len(keys), K), bool)
       ),
-      loop_fn=jax.lax.fori_loop,
       **options,
     )
 
@@ -206,14 +209,13 @@ def test_improves_on_the_prior_when_values_are_known():
   before = (prior * qvalues).sum(-1)
   found = unoptimized.jit(
     lambda keys, root: policies.gumbel(
-      None,
+      functools.partial(
+        mctx.search, None, keys[0], recurrent_fn=bandit, max_depth=1
+      ),
       keys,
       root,
-      bandit,
       num_simulations=8,
-      max_depth=1,
       invalid_actions=jnp.zeros((200, K), bool),
-      loop_fn=jax.lax.fori_loop,
     )
   )(
     keys_like(200),
