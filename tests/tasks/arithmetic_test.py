@@ -23,12 +23,6 @@ SHUFFLED = game24.Game24(
 )
 
 
-@pytest.fixture(autouse=True)
-def strict_ranks():
-  with jax.numpy_rank_promotion("raise"):
-    yield
-
-
 @functools.cache
 def functions(task):
   return [

@@ -20,12 +20,6 @@ step = jax.jit(jax.vmap(TASK.step))
 random_step = jax.jit(jax.vmap(TASK.random_step))
 
 
-@pytest.fixture(autouse=True)
-def strict_ranks():
-  with jax.numpy_rank_promotion("raise"):
-    yield
-
-
 def problem(on, goal):
   """Return a problem of TASK from letters, e.g. `("b-", "-?")`."""
   code = "?-"
