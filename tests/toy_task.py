@@ -108,10 +108,7 @@ class Walk(base.Task):
       ),
       legal,
     )
-    still = state.replace(reward=jnp.zeros(()))
-    return jax.tree.map(
-      lambda a, b: jnp.where(state.terminated, a, b), still, after
-    )
+    return base.unless_over(state, after)
 
   def random_step(self, rng_key, state):
     inner = state.inner

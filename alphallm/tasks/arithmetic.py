@@ -158,10 +158,7 @@ class Arithmetic(base.Task):
     )
     moved = moved._replace(denominator=jnp.where(at_b, 0, moved.denominator))
     after = self._state(Inner(numbers=moved, target=target), legal)
-    still = state.replace(reward=jnp.zeros_like(state.reward))
-    return jax.tree.map(
-      lambda x, y: jnp.where(state.terminated, x, y), still, after
-    )
+    return base.unless_over(state, after)
 
   def random_step(
     self, rng_key: chex.PRNGKey, state: types.State

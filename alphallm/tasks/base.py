@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from alphallm import tokenizer as tokenizer_lib
@@ -142,3 +143,14 @@ class Task(abc.ABC):
   @abc.abstractmethod
   def text_corpus(self) -> list[str]:
     """Return the lines on which the tokenizer is trained."""
+
+
+def unless_over(state: types.State, after: types.State) -> types.State:
+  """Return the state `after` a step, or `state` without reward if it is over.
+
+  What `Task.step` asks of every task.
+  """
+  still = state.replace(reward=jnp.zeros_like(state.reward))
+  return jax.tree.map(
+    lambda old, new: jnp.where(state.terminated, old, new), still, after
+  )

@@ -176,10 +176,7 @@ class BlocksWorld(base.Task):
       truncated=legal & ~solved & (moves >= cap),
       reward=solved.astype(jnp.float32),
     )
-    still = state.replace(reward=jnp.zeros_like(state.reward))
-    return jax.tree.map(
-      lambda a, b: jnp.where(state.terminated, a, b), still, after
-    )
+    return base.unless_over(state, after)
 
   def random_step(
     self, rng_key: chex.PRNGKey, state: types.State
