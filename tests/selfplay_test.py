@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 import toy_task
+import trees
 import unoptimized
 
 from alphallm import selfplay, sharding
@@ -56,15 +57,6 @@ def plain(tree):
   return jax.tree.map(array, tree)
 
 
-def assert_near(a, b):
-  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-    assert x.shape == y.shape
-    if np.issubdtype(x.dtype, np.floating):
-      np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
-    else:
-      np.testing.assert_array_equal(x, y)
-
-
 def part(problems, moves):
   return jax.tree.map(lambda x: x[:, moves], problems)
 
@@ -88,10 +80,10 @@ def test_two_rounds_are_one_long_round():
   slots, problems = start()
   whole_slots, whole = unoptimized.jit(PLAY)(PARAMS, slots, problems)
   slots, episodes, done, cost = two_rounds()
-  assert_near(plain(whole_slots), slots)
-  assert_near(plain(whole.episodes), episodes)
-  assert_near(plain(whole.done), done)
-  assert_near(plain(whole.cost), cost)
+  trees.assert_near(plain(whole_slots), slots)
+  trees.assert_near(plain(whole.episodes), episodes)
+  trees.assert_near(plain(whole.done), done)
+  trees.assert_near(plain(whole.cost), cost)
 
 
 def test_slots_refill_and_episodes_come_once():
@@ -139,17 +131,19 @@ def test_a_slot_depends_on_itself_alone():
     PARAMS, mixed[0], part(mixed[1], slice(MOVES))
   )
   _, episodes, done, _ = two_rounds()
-  assert_near(
+  trees.assert_near(
     plain(found.episodes), jax.tree.map(lambda x: x[order, :MOVES], episodes)
   )
-  assert_near(plain(found.done), done[order, :MOVES])
+  trees.assert_near(plain(found.done), done[order, :MOVES])
 
 
 def test_starts_as_play_does():
   slots, _ = start()
   problem = jax.tree.map(lambda x: x[3], slots.trace.state.inner.problem)
   trace = play.start(TASK, CONFIG.num_targets, problem)
-  assert_near(plain(trace), jax.tree.map(lambda x: x[3], plain(slots.trace)))
+  trees.assert_near(
+    plain(trace), jax.tree.map(lambda x: x[3], plain(slots.trace))
+  )
   assert not slots.num_moves.any()
 
 
@@ -167,7 +161,7 @@ def on_eight_devices():
   hlo = run.as_text()
   for word in "all-gather", "all-reduce", "all-to-all", "collective-permute":
     assert word not in hlo, word
-  assert_near(plain(run(params, *split)), expected)
+  trees.assert_near(plain(run(params, *split)), expected)
 
   fold = functools.partial(
     jax.tree.map, lambda x: x.reshape(8, -1, *x.shape[1:])
@@ -176,7 +170,7 @@ def on_eight_devices():
     PARAMS, fold(slots), fold(problems)
   )
   unfold = lambda x: x.reshape(-1, *x.shape[2:])
-  assert_near(jax.tree.map(unfold, plain(found)), expected)
+  trees.assert_near(jax.tree.map(unfold, plain(found)), expected)
   assert 0 < expected[1].done.mean() < 1
 
 

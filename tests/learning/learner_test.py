@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import random_transformer
 import unoptimized
 
 from alphallm.learning import learner, replay
@@ -102,14 +103,7 @@ def test_scores_by_the_transformer():
     head_dim=8,
     mlp_dim=16,
   )
-  apply_fn = transformer.PolicyValueTransformer(config).apply
-  shapes = jax.eval_shape(
-    lambda key: transformer.init_params(config, key), jax.random.key(0)
-  )
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda x: (0.4 * rng.normal(size=x.shape)).astype(x.dtype), shapes
-  )
+  apply_fn, params = random_transformer.make(config, scale=0.4)
   batch = some_batch()
   found, value_logits = unoptimized.jit(
     functools.partial(learner.score, apply_fn)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import random_transformer
 import unoptimized
 
 from alphallm.models import attention, transformer
@@ -40,15 +41,8 @@ OPTIONS = {
 def network(**options):
   """Return a small network, jitted, and random parameters, none of them 0."""
   config = dataclasses.replace(SMALL, **options)
-  apply_fn = unoptimized.jit(transformer.PolicyValueTransformer(config).apply)
-  shapes = jax.eval_shape(
-    lambda key: transformer.init_params(config, key), jax.random.key(0)
-  )
-  rng = np.random.default_rng(1)
-  params = jax.tree.map(
-    lambda x: (0.3 * rng.normal(size=x.shape)).astype(x.dtype), shapes
-  )
-  return apply_fn, params
+  apply_fn, params = random_transformer.make(config, scale=0.3, seed=1)
+  return unoptimized.jit(apply_fn), params
 
 
 def tokens_like(*shape, seed=0):

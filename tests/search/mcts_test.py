@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import random_transformer
 import reference_search
 import toy_task
+import trees
 import unoptimized
 
 from alphallm.models import transformer
@@ -177,14 +179,7 @@ def tiny_transformer(vocab_size):
     mlp_dim=16,
     mlp="relu2",
   )
-  shapes = jax.eval_shape(
-    lambda key: transformer.init_params(config, key), jax.random.key(0)
-  )
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda x: (0.5 * rng.normal(size=x.shape)).astype(x.dtype), shapes
-  )
-  return transformer.PolicyValueTransformer(config).apply, params
+  return random_transformer.make(config, scale=0.5)
 
 
 def test_pages_equal_recompute_in_the_blocks_world():
@@ -448,14 +443,6 @@ def repeated(tree, row):
   return jax.tree.map(lambda x: x[np.full(B, row)], tree)
 
 
-def assert_near(a, b):
-  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-    if np.issubdtype(x.dtype, np.floating):
-      np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
-    else:
-      np.testing.assert_array_equal(x, y)
-
-
 @pytest.mark.parametrize("policy", [policies.gumbel, policies.puct])
 def test_a_problem_alone_equals_it_in_a_batch(policy):
   config = changed(noise=True, policy=policy, num_simulations=8)
@@ -464,7 +451,7 @@ def test_a_problem_alone_equals_it_in_a_batch(policy):
   whole = run(PARAMS, keys, problems)
   for row in range(B):
     alone = run(PARAMS, repeated(keys, row), repeated(problems, row))
-    assert_near(alone, repeated(whole, row))
+    trees.assert_near(alone, repeated(whole, row))
 
 
 @pytest.mark.parametrize("max_depth", [3, 1])
@@ -484,7 +471,7 @@ def test_a_solved_problem_equals_it_beside_an_unsolved_one(max_depth):
     mixed += whole.line.solves.any() and not whole.line.solves.all()
     for row in range(B):
       alone = run(PARAMS, repeated(keys, row), repeated(problems, row))
-      assert_near(alone, repeated(whole, row))
+      trees.assert_near(alone, repeated(whole, row))
   assert mixed
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import toy_task
+import trees
 import unoptimized
 
 from alphallm import types
@@ -50,14 +51,6 @@ def toy_problems(seed=0, size=B):
 
 def repeated(tree, row):
   return jax.tree.map(lambda x: x[np.full(B, row)], tree)
-
-
-def assert_near(a, b):
-  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-    if np.issubdtype(x.dtype, np.floating):
-      np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
-    else:
-      np.testing.assert_array_equal(x, y)
 
 
 def cut(step):
@@ -147,7 +140,7 @@ def test_results_do_not_depend_on_the_batch():
   whole = run(PARAMS, keys, problems)
   for row in range(B):
     alone = run(PARAMS, repeated(keys, row), repeated(problems, row))
-    assert_near(alone, repeated(whole, row))
+    trees.assert_near(alone, repeated(whole, row))
   assert len(set(whole.episode.num_steps.tolist())) > 1
   # And in two halves, a program of another shape.
   for half in slice(0, 2), slice(2, 4):
@@ -156,7 +149,7 @@ def test_results_do_not_depend_on_the_batch():
       keys[half],
       jax.tree.map(lambda x: x[half], problems),  # noqa: B023
     )
-    assert_near(part, jax.tree.map(lambda x: x[half], whole))  # noqa: B023
+    trees.assert_near(part, jax.tree.map(lambda x: x[half], whole))  # noqa: B023
 
 
 class Counter:
@@ -239,7 +232,7 @@ def test_cost_of_playing_is_what_the_network_was_asked():
     np.testing.assert_array_equal(cost.decoded, counter.decoded)
     np.testing.assert_array_equal(cost.model_calls, counter.calls)
     assert np.all(cost.nodes == alone.episode.num_steps)
-    assert_near(alone.cost, repeated(whole.cost, row))
+    trees.assert_near(alone.cost, repeated(whole.cost, row))
     lengths.add(int(alone.episode.num_steps[0]))
   assert len(lengths) > 1
 
