@@ -142,6 +142,7 @@ class Trainer:
     buffer = replay.add(buffer, examples, keep)
     new = buffer.added - before
     credit = credit + new * config.reuse / config.batch_size
+    credit = jnp.minimum(credit, config.max_steps)
     ready = buffer.added >= config.min_examples
     num_steps = jnp.where(ready, jnp.floor(credit), 0.0).astype(jnp.int32)
     state, learned = learner.train_round(

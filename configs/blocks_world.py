@@ -8,8 +8,8 @@
 
 from configs import quickstart
 
-# Iterations that take about as long as the comparison allows on two cores.
-_ITERATIONS = {3: 10, 4: 30, 5: 60, 6: 90}
+# Two, four and eight minutes on one core.
+_ITERATIONS = {3: 10, 4: 25, 5: 45, 6: 80}
 
 
 def get_config(variant: str = "4"):
@@ -30,20 +30,23 @@ def get_config(variant: str = "4"):
   config.task.min_blocks = config.task.max_blocks = int(blocks)
   config.search.max_depth = 2 * int(blocks)
   config.train.num_iterations = _ITERATIONS.get(int(blocks), 120)
-  config.learner.decay_steps = 40 * config.train.num_iterations
+  config.train.num_eval_problems = 512
+  config.learner.decay_steps = 90 * config.train.num_iterations
   if "no_search" in options:
     # The same candidates, the same rules, the same checker, but no tree: a
     # candidate is drawn, a winning one is seen; what was solved is imitated.
     config.search.num_simulations = 0
     config.learner.learn_from = "solved"
-    config.train.num_iterations *= 6  # moves are cheaper; compare by time
+    config.train.num_iterations *= 4  # they are shorter; compare by time
+    config.train.evaluate_every *= 4
+    config.train.checkpoint_every *= 4
   if "append" in options:
     config.task.context = "append"
     config.learner.batch_size = 32  # episodes; each holds all of its states
     config.learner.capacity = 8_000
     config.learner.min_examples = 500
   if "ci" in options:
-    config.train.num_iterations = 12
+    config.train.num_iterations = 16
     config.train.evaluate_every = 4
-    config.learner.decay_steps = 800
+    config.learner.decay_steps = 1_200
   return config

@@ -38,19 +38,20 @@ def get_config():
   )
   config.learner = dict(
     batch_size=128,  # states
-    learning_rate=3e-3,  # peak, of AdamW
+    learning_rate=2e-3,  # peak, of AdamW
     warmup_steps=100,
-    decay_steps=8_000,  # of the cosine
+    decay_steps=4_500,  # of the cosine
     average=0.99,  # decay per step of the average of the weights
     capacity=40_000,  # states in the replay buffer
     min_examples=2_000,  # states before the first step
-    reuse=8.0,  # times that a state is used
+    reuse=16.0,  # times that a state is used, at most
+    max_steps=100,  # between two rounds of self-play
     augment=True,  # each time under other names of the blocks
-    learn_from="solved",  # episodes; or "solutions" in trees, or "all"
+    learn_from="solutions",  # found in trees; or "solved" episodes, or "all"
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
   config.train = dict(
-    num_iterations=60,  # of self-play and learning
+    num_iterations=50,  # of self-play and learning
     evaluate_every=10,  # iterations
     checkpoint_every=10,  # iterations
     num_eval_problems=256,

@@ -53,6 +53,7 @@ def changed(**values):
     ("learner.learning_rate", float("nan")),
     ("learner.learning_rate", "0.1"),
     ("learner.average", 1.1),
+    ("learner.max_steps", 0),
     ("learner.capacity", 100),  # less than an iteration brings
     ("learner.min_examples", -1),
     ("train.evaluate_every", 0),
@@ -117,6 +118,13 @@ def test_settings_that_do_not_go_together_are_refused():
   puct = {"search.policy": {"kind": "puct"}, "search.num_simulations": 0}
   with pytest.raises(config.UserError, match="num_simulations of at least 1"):
     config.make_run(changed(**puct))
+
+
+def test_augmenting_needs_symmetries():
+  settings = changed().to_dict()
+  settings["task"] = dict(kind="Countdown", context="append")
+  with pytest.raises(config.UserError, match="augment=True: countdown in an"):
+    config.make_run(config_dict.ConfigDict(settings))
 
 
 def test_a_task_without_problems_is_refused():

@@ -31,6 +31,7 @@ class LearnerConfig:
   capacity: int = 40_000  # examples in the replay buffer
   min_examples: int = 2_000  # before the first step
   reuse: float = 8.0  # times that an example is used, on average
+  max_steps: int = 1_000_000  # most steps between two rounds of self-play
   augment: bool = False  # show each use under a random symmetry of the task
   learn_from: str = "solutions"  # or "solved" episodes, or "all" states
   failure_share: float = 0.25  # of the states that teach a value alone
