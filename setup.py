@@ -14,6 +14,15 @@ _MODELS = [
   "tokenizers",
 ]
 _PLOTS = ["matplotlib"]
+_DEV = [
+  "hypothesis",
+  "ipykernel",
+  "jax[tpu]",
+  "nbclient",
+  "nbformat",
+  "pytest",
+  "ruff",
+]
 
 setuptools.setup(
   name="alphallm",
@@ -48,6 +57,6 @@ setuptools.setup(
     "plots": _PLOTS,
     # jax[tpu] brings the libtpu that this jax asks for: programs are compiled
     # for a TPU topology in the tests, on a machine without a TPU.
-    "dev": _MODELS + _PLOTS + ["hypothesis", "jax[tpu]", "pytest", "ruff"],
+    "dev": _MODELS + _PLOTS + _DEV,
   },
 )
