@@ -33,6 +33,7 @@ class TrainConfig:
   checkpoint_every: int = 10  # iterations
   num_eval_problems: int = 256
   eval_simulations: int = 16
+  eval_level: int = 0  # size of the problems measured; 0: all sizes
   fsdp: bool = False  # parameters and optimizer split over the devices
   first_level: int = (
     0  # largest problems at first; 0: all levels from the start
@@ -63,6 +64,7 @@ _MAY_BE_ZERO = {
   "search.policy.dirichlet_fraction",
   "search.policy.temperature",
   "train.first_level",
+  "train.eval_level",
   "learner.warmup_steps",
   "learner.min_examples",
   "learner.final_rate",
@@ -244,13 +246,14 @@ def _check_together(run: Run) -> None:
       jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
     except NotImplementedError as error:
       raise UserError(f"config.learner.augment=True: {error}") from error
-  first = run.train.first_level
-  if first and first not in task.levels:
-    levels = ", ".join(map(str, task.levels)) or "none"
-    raise UserError(
-      f"config.train.first_level={first} is no level of the task, which has "
-      f"{levels}"
-    )
+  for name in ("first_level", "eval_level"):
+    level = getattr(run.train, name)
+    if level and level not in task.levels:
+      levels = ", ".join(map(str, task.levels)) or "none"
+      raise UserError(
+        f"config.train.{name}={level} is no level of the task, which has "
+        f"{levels}"
+      )
   states = 1 if task.context == "append" else task.max_steps + 1
   most = play.num_slots * play.num_moves * states
   if run.learner.capacity < most:

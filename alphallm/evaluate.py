@@ -316,7 +316,7 @@ def read_problems(run: config_lib.Run, path: str | None, count: int) -> Any:
     UserError: if they cannot be read.
   """
   if path is None:
-    return run.task.sample_numpy(np.random.default_rng(0), count, "test")
+    return measure.held_out(run.task, count)
   try:
     return run.task.read_problems(path)
   except (ValueError, OSError) as error:

@@ -22,6 +22,26 @@ def solver(
   )
 
 
+def held_out(task: base.Task, count: int, level: int = 0) -> Any:
+  """Draw problems of the test split, always the same ones: `[count, ...]`.
+
+  Args:
+    task: the environment.
+    count: how many.
+    level: the only level of the problems; 0: all levels.
+  """
+  rng = np.random.default_rng(0)
+  if not level:
+    return task.sample_numpy(rng, count, "test")
+  kept, missing = [], count
+  while missing > 0:
+    drawn = task.sample_numpy(rng, count, "test", level=level)
+    wanted = np.flatnonzero(task.level_of(drawn) == level)[:missing]
+    kept.append(jax.tree.map(lambda x, w=wanted: x[w], drawn))
+    missing -= len(wanted)
+  return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+
+
 def batches(problems: Any, size: int) -> Iterator[tuple[Any, int]]:
   """Cut problems into batches of one size; the last is filled by repeats.
 

@@ -202,8 +202,8 @@ class Measurement:
 
   def __init__(self, run: config_lib.Run):
     self._rng_key = jax.random.key(run.seed)
-    self._problems = run.task.sample_numpy(
-      np.random.default_rng(0), run.train.num_eval_problems, "test"
+    self._problems = measure.held_out(
+      run.task, run.train.num_eval_problems, run.train.eval_level
     )
     n = run.train.eval_simulations
     searches = {

@@ -1,4 +1,6 @@
-"""Blocks world of one size, with search and without, reset or append.
+"""Blocks world up to one size, with search and without, reset or append.
+
+Problems of 3 to N blocks are learnt, those of N are measured.
 
 --config configs/blocks_world.py:6             tree search, 6 blocks
 --config configs/blocks_world.py:6,no_search   imitate what sampling solved
@@ -16,7 +18,7 @@ def get_config(variant: str = "4"):
   """Return the quickstart's config for one number of blocks.
 
   Args:
-    variant: the number of blocks, then any of `no_search`, `append` and `ci`,
+    variant: the largest number of blocks, then any of `no_search`, `append` and `ci`,
       separated by commas.
   """
   blocks, *options = variant.split(",")
@@ -27,7 +29,7 @@ def get_config(variant: str = "4"):
       "no_search, append, ci"
     )
   config = quickstart.get_config()
-  config.task.min_blocks = config.task.max_blocks = int(blocks)
+  config.task.max_blocks = config.train.eval_level = int(blocks)
   config.search.max_depth = 2 * int(blocks)
   config.train.num_iterations = _ITERATIONS.get(int(blocks), 120)
   config.train.num_eval_problems = 512

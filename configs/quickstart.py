@@ -56,6 +56,7 @@ def get_config():
     checkpoint_every=10,  # iterations
     num_eval_problems=256,
     eval_simulations=16,
+    eval_level=0,  # size of the problems measured; 0: all sizes
     fsdp=False,  # split parameters and optimizer over the devices
     first_level=0,  # largest problems at first; 0: all from the start
     level_up=0.9,  # share of episodes solved at which the level rises

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny_config
 
-from alphallm import config, measure, types
+from alphallm import config, measure, tasks, types
 from alphallm.models import transformer
 from alphallm.search import play
 
@@ -101,3 +101,12 @@ def test_interval(successes, total, low, high):
     assert away == pytest.approx(
       1.959964**2 * share * (1 - share) / total, abs=1e-9
     )
+
+
+def test_held_out_problems_of_one_level():
+  task = tasks.BlocksWorld(min_blocks=3, max_blocks=5)
+  drawn = measure.held_out(task, 40, 4)
+  assert task.level_of(drawn).tolist() == [4] * 40
+  again = measure.held_out(task, 40, 4)
+  jax.tree.map(np.testing.assert_array_equal, drawn, again)
+  assert set(task.level_of(measure.held_out(task, 40))) == {3, 4, 5}
