@@ -18,7 +18,8 @@ def get_config(variant: str = "4"):
   """Return the quickstart's config for one number of blocks.
 
   Args:
-    variant: the largest number of blocks, then any of `no_search`, `append` and `ci`,
+    variant: the largest number of blocks, then any of `no_search`, `append`
+      and `ci`,
       separated by commas.
   """
   blocks, *options = variant.split(",")
