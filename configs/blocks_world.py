@@ -10,8 +10,8 @@ Problems of 3 to N blocks are learnt, those of N are measured.
 
 from configs import quickstart
 
-# Two, four and eight minutes on one core.
-_ITERATIONS = {3: 10, 4: 25, 5: 45, 6: 80}
+# Two, five and twelve minutes on one core.
+_ITERATIONS = {3: 10, 4: 25, 5: 50, 6: 120}
 
 
 def get_config(variant: str = "4"):
@@ -19,8 +19,7 @@ def get_config(variant: str = "4"):
 
   Args:
     variant: the largest number of blocks, then any of `no_search`, `append`
-      and `ci`,
-      separated by commas.
+      and `ci`, separated by commas.
   """
   blocks, *options = variant.split(",")
   unknown = set(options) - {"no_search", "append", "ci"}
