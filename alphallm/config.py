@@ -1,9 +1,7 @@
 """From a config file to the parts of a run."""
 
 import dataclasses
-import functools
 import hashlib
-import inspect
 import json
 import math
 import pathlib
@@ -154,21 +152,17 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
     UserError: if a setting is unknown or out of range.
   """
   settings = dict(search_settings.get("policy", {"kind": "gumbel"}))
-  kinds = {"gumbel": policies.gumbel, "puct": policies.puct}
+  kinds = {"gumbel": policies.Gumbel, "puct": policies.Puct}
   kind = settings.pop("kind", None)
   if kind not in kinds:
     raise UserError(
       f"config.search.policy.kind={kind!r} is none of {', '.join(kinds)}"
     )
-  known = {
-    name: parameter.annotation
-    for name, parameter in inspect.signature(kinds[kind]).parameters.items()
-    if parameter.default is not parameter.empty
-  }
+  known = {field.name: field.type for field in dataclasses.fields(kinds[kind])}
   _check_names("search.policy.", settings, known)
   for name, value in settings.items():
     _check_value(f"search.policy.{name}", value, known[name])
-  return functools.partial(kinds[kind], **settings)
+  return kinds[kind](**settings)
 
 
 def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
@@ -235,10 +229,11 @@ def _check_together(run: Run) -> None:
         "config.search.permission='nothing' needs config.task.context='append':"
         " a context that is reset consists of what may not be asked"
       )
-  if search.policy.func is policies.puct and not search.num_simulations:
+  if search.num_simulations < search.policy.least_simulations:
     raise UserError(
-      "config.search.policy.kind='puct' needs config.search.num_simulations of "
-      "at least 1"
+      f"config.search.num_simulations={search.num_simulations}: "
+      f"{type(search.policy).__name__} needs at least "
+      f"{search.policy.least_simulations}"
     )
   if run.learner.augment:
     tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
@@ -265,15 +260,10 @@ def _check_together(run: Run) -> None:
 
 def for_evaluation(run: Run, num_simulations: int) -> mcts.SearchConfig:
   """Return the run's search without its exploration."""
-  policy = run.search.policy
-  if policy.func is policies.puct:
-    quiet = functools.partial(policy, dirichlet_fraction=0.0, temperature=0.0)
-  else:
-    quiet = functools.partial(policy, gumbel_scale=0.0)
   return dataclasses.replace(
     run.search,
     num_simulations=num_simulations,
-    policy=quiet,
+    policy=run.search.policy.quiet(),
     rules_propose=False,
   )
 

@@ -116,7 +116,9 @@ def test_settings_that_do_not_go_together_are_refused():
   with pytest.raises(config.UserError, match="rules_propose needs permission"):
     config.make_run(changed(**{"search.permission": "nothing"}))
   puct = {"search.policy": {"kind": "puct"}, "search.num_simulations": 0}
-  with pytest.raises(config.UserError, match="num_simulations of at least 1"):
+  with pytest.raises(
+    config.UserError, match="num_simulations=0: Puct needs at least 1"
+  ):
     config.make_run(changed(**puct))
 
 
@@ -155,12 +157,13 @@ def test_evaluation_searches_without_noise(kind):
   run = config.make_run(changed(**{"search.policy": {"kind": kind}}))
   search = config.for_evaluation(run, 7)
   assert search.num_simulations == 7 and not search.rules_propose
-  quiet = {
-    "gumbel": {"gumbel_scale": 0.0},
-    "puct": {"dirichlet_fraction": 0.0, "temperature": 0.0},
-  }[kind]
-  assert search.policy.keywords == quiet
-  assert search.policy.func is getattr(policies, kind)
+  assert (
+    search.policy
+    == {
+      "gumbel": policies.Gumbel(gumbel_scale=0.0),
+      "puct": policies.Puct(dirichlet_fraction=0.0, temperature=0.0),
+    }[kind]
+  )
 
 
 def load(name):

@@ -1,86 +1,359 @@
-"""The loop over simulations, and what changes in it beside the tree."""
+"""The loop over simulations: select, expand and back up, for a batch of trees.
 
-import dataclasses
+It does what `mctx.search` does, on mctx's own `Tree` and with mctx's selection
+functions, and finds the same trees. It differs in what it costs and in what it
+lets through:
+
+  * A simulation remembers its path, so that the whole of it is backed up at
+    once, by scatters of the path's length; nothing is done with whole trees.
+  * A tree that is done rests: nothing of it is touched, and the loop ends when
+    all trees rest.
+  * What changes beside the trees (pages, costs) is carried along.
+  * Noise comes from a key per tree: a result does not depend on its batch.
+"""
+
 from collections.abc import Callable
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import mctx
 
-from alphallm import types
-from alphallm.search import tree_cache
+ROOT, UNVISITED = mctx.Tree.ROOT_INDEX, mctx.Tree.UNVISITED
 
 
-@dataclasses.dataclass
-class Beside:
-  """What a simulation reads and changes, and mctx does not see.
-
-  It is filled anew while a simulation is traced: `run` sets its fields,
-  `recurrent_fn` reads and replaces them, `run` carries them on.
+@chex.dataclass(frozen=True)
+class Visit:
+  """What a simulation asks to be evaluated, each `[B]`.
 
   Attributes:
-    pages: the pages of the tree; () where there are none.
-    cost: what has been spent.
-    sim: `[]` int32, the number of the simulation, once there is one.
+    node: int32, index that the child has, or is to have, in its tree.
+    action: int32, the action that leads to it from its parent.
+    active: bool, zeros = the tree rests and the answer is not used.
   """
 
-  pages: tree_cache.Pages | tuple[()]
-  cost: types.Cost
-  sim: chex.Array | None = None
+  node: chex.Array
+  action: chex.Array
+  active: chex.Array
 
 
-def run(
-  beside: Beside,
-  lower: int,
-  upper: int,
-  body: Callable[[chex.Array, Any], Any],
-  init: Any,
+@chex.dataclass(frozen=True)
+class Path:
+  """The edges from the root to the leaf of a simulation.
+
+  Attributes:
+    nodes: `[B, D]` int32, the node that each edge leaves.
+    actions: `[B, D]` int32.
+    length: `[B]` int32, number of edges, at least 1.
+  """
+
+  nodes: chex.Array
+  actions: chex.Array
+  length: chex.Array
+
+
+# (visit, embedding of the parent, carry) ->
+#   (mctx.RecurrentFnOutput, embedding of the child, carry)
+Expand = Callable[[Visit, Any, Any], tuple[mctx.RecurrentFnOutput, Any, Any]]
+
+
+def search(
+  rng_keys: chex.PRNGKey,
+  tree: mctx.Tree,
   *,
-  stop_when_solved: bool,
-) -> Any:
-  """Run simulations as mctx's `loop_fn`, and carry `beside` along.
+  expand_fn: Expand,
+  root_action_selection_fn: Callable[..., chex.Array],
+  interior_action_selection_fn: Callable[..., chex.Array],
+  max_depth: chex.Numeric,
+  budget: chex.Array | None = None,
+  carry: Any = (),
+  is_done: Callable[[Any], chex.Array] | None = None,
+) -> tuple[mctx.Tree, Any]:
+  """Run the simulations.
 
   Args:
-    beside: holds what was before the loop, and afterwards what is behind it.
-    lower: the first simulation.
-    upper: one more than the last.
-    body: mctx's simulation.
-    init: a key and the tree, its embeddings `mcts.Node`s.
-    stop_when_solved: whether a problem is searched no further once its tree
-      holds a solution, and the loop ends once all do.
+    rng_keys: `[B]` keys (consumed).
+    tree: from `plant`, with room for N simulations; N may be 0.
+    expand_fn: evaluates a child; what it returns for resting trees is dropped,
+      except in the carry.
+    root_action_selection_fn: as mctx has it.
+    interior_action_selection_fn: as mctx has it.
+    max_depth: D, most edges from the root to a leaf; may be traced.
+    budget: `[B]` int32, simulations of each tree; `None`: N.
+    carry: what `expand_fn` reads and replaces from simulation to simulation.
+    is_done: `carry -> [B]` bool, the trees that rest; `None`: none does.
 
   Returns:
-    The key and the tree after the simulations.
+    The trees, `[B, N + 1, ...]`, and the carry.
   """
-  if lower == upper:  # The body cannot even be traced.
-    return init
+  batch, num_simulations = tree.node_values.shape[0], tree.num_simulations
+  if num_simulations == 0:
+    return tree, carry
+  if budget is None:
+    budget = jnp.full((batch,), num_simulations, jnp.int32)
 
-  def is_solved(tree):
-    return jnp.any(tree.embeddings.wins, (1, 2))
+  def wants_more(sim, carry):
+    more = sim < jnp.minimum(budget, num_simulations)
+    return more & ~is_done(carry) if is_done else more
 
-  def is_running(carry):
-    sim, _, _, (_, tree) = carry
-    if not stop_when_solved:
-      return sim < upper
-    return (sim < upper) & ~jnp.all(is_solved(tree))
+  def is_running(state):
+    sim, _, carry = state
+    return jnp.any(wants_more(sim, carry))
 
-  def simulate(carry):
-    sim, pages, cost, (key, tree) = carry
-    beside.sim, beside.pages, beside.cost = sim, pages, cost
-    key, after = body(sim, (key, tree))
-    if stop_when_solved:
-      # A problem that is solved waits for the others, as it is.
-      solved = is_solved(tree)
-      wait = lambda old, new: jnp.where(
-        solved.reshape(solved.shape + (1,) * (new.ndim - 1)), old, new
-      )
-      after = jax.tree.map(wait, tree, after)
-      beside.cost = jax.tree.map(wait, cost, beside.cost)
-    return sim + 1, beside.pages, beside.cost, (key, after)
+  def simulate(state):
+    sim, tree, carry = state
+    tree, carry = simulation(
+      jax.vmap(jax.random.fold_in, (0, None))(rng_keys, sim),
+      tree,
+      carry,
+      new_node=sim + 1,
+      active=wants_more(sim, carry),
+      expand_fn=expand_fn,
+      root_action_selection_fn=root_action_selection_fn,
+      interior_action_selection_fn=interior_action_selection_fn,
+      max_depth=max_depth,
+    )
+    return sim + 1, tree, carry
 
-  carry = (jnp.asarray(lower, jnp.int32), beside.pages, beside.cost, init)
-  _, beside.pages, beside.cost, after = jax.lax.while_loop(
-    is_running, simulate, carry
+  _, tree, carry = jax.lax.while_loop(
+    is_running, simulate, (jnp.int32(0), tree, carry)
   )
-  return after
+  return tree, carry
+
+
+def simulation(
+  rng_keys: chex.PRNGKey,
+  tree: mctx.Tree,
+  carry: Any,
+  *,
+  new_node: chex.Array,
+  active: chex.Array,
+  expand_fn: Expand,
+  root_action_selection_fn: Callable[..., chex.Array],
+  interior_action_selection_fn: Callable[..., chex.Array],
+  max_depth: chex.Numeric,
+) -> tuple[mctx.Tree, Any]:
+  """Run one simulation in every tree that is active; see `search`.
+
+  Args:
+    rng_keys: `[B]` keys (consumed).
+    tree: the trees.
+    carry: passed through `expand_fn`.
+    new_node: `[]` or `[B]` int32, index of the next new node.
+    active: `[B]` bool, the trees that change.
+    expand_fn, root_action_selection_fn, interior_action_selection_fn,
+      max_depth: see `search`.
+  """
+  path = select(
+    rng_keys,
+    tree,
+    root_action_selection_fn,
+    interior_action_selection_fn,
+    max_depth=max_depth,
+    active=active,
+  )
+  tree, carry, leaf = expand(tree, path, expand_fn, carry, new_node, active)
+  return backup(tree, path, leaf, active), carry
+
+
+def plant(
+  root: mctx.RootFnOutput,
+  num_simulations: int,
+  invalid_actions: chex.Array,
+  extra_data: Any = None,
+) -> mctx.Tree:
+  """Return trees that hold their roots, with room for N more nodes.
+
+  Args:
+    root: prior logits `[B, K]`, value `[B]`, embedding `[B, ...]`.
+    num_simulations: N.
+    invalid_actions: `[B, K]`, ones = invalid at the root.
+    extra_data: of the trees, `[B, ...]`.
+  """
+  batch, k = root.prior_logits.shape
+  room = (batch, num_simulations + 1)
+  dtype = root.value.dtype
+  at_root = lambda x: jnp.zeros(room + x.shape[1:], x.dtype).at[:, ROOT].set(x)
+  return mctx.Tree(
+    node_visits=at_root(jnp.ones((batch,), jnp.int32)),
+    raw_values=at_root(root.value),
+    node_values=at_root(root.value),
+    parents=jnp.full(room, mctx.Tree.NO_PARENT, jnp.int32),
+    action_from_parent=jnp.full(room, mctx.Tree.NO_PARENT, jnp.int32),
+    children_index=jnp.full((*room, k), UNVISITED, jnp.int32),
+    children_prior_logits=at_root(root.prior_logits),
+    children_values=jnp.zeros((*room, k), dtype),
+    children_visits=jnp.zeros((*room, k), jnp.int32),
+    children_rewards=jnp.zeros((*room, k), dtype),
+    children_discounts=jnp.zeros((*room, k), dtype),
+    embeddings=jax.tree.map(at_root, root.embedding),
+    root_invalid_actions=invalid_actions,
+    extra_data=extra_data,
+  )
+
+
+def select(
+  rng_keys: chex.PRNGKey,
+  tree: mctx.Tree,
+  root_fn: Callable[..., chex.Array],
+  interior_fn: Callable[..., chex.Array],
+  *,
+  max_depth: chex.Numeric,
+  active: chex.Array,
+) -> Path:
+  """Walk from the roots to edges that lead to no node yet, or are the last.
+
+  Args:
+    rng_keys: `[B]` keys (consumed).
+    tree: the trees.
+    root_fn: chooses an action at the root.
+    interior_fn: chooses one below it.
+    max_depth: D.
+    active: `[B]` bool; the path of a resting tree is of no use.
+  """
+  batch, room = active.shape[0], tree.num_simulations
+  rows = jnp.arange(batch)
+  fold = jax.vmap(jax.random.fold_in, (0, None))
+  choose_below = jax.vmap(interior_fn, (0, 0, 0, None))
+
+  def is_walking(walk):
+    return jnp.any(walk[-1])
+
+  def go_down(walk):
+    depth, path, node, walking = walk
+    action = choose_below(fold(rng_keys, depth), tree, node, depth)
+    path = note(path, depth, node, action, walking)
+    return (depth + 1, path, *look(depth + 1, node, action, walking))
+
+  def note(path, depth, node, action, walking):
+    put = lambda row, new: jax.lax.dynamic_update_slice_in_dim(
+      row, new[:, None], depth, axis=1
+    )
+    return Path(
+      nodes=put(path.nodes, node),
+      actions=put(path.actions, action),
+      length=jnp.where(walking, depth + 1, path.length),
+    )
+
+  def look(depth, node, action, walking):
+    """Return the node behind an edge, and whether to walk on from it."""
+    child = tree.children_index[rows, node, action]
+    walking &= (child != UNVISITED) & (depth < max_depth)
+    return jnp.where(walking, child, ROOT), walking
+
+  deepest = min(max_depth, room) if isinstance(max_depth, int) else room
+  blank = jnp.zeros((batch, deepest), jnp.int32)
+  at_root = jnp.full((batch,), ROOT, jnp.int32)
+  action = jax.vmap(root_fn, (0, 0, None))(fold(rng_keys, 0), tree, ROOT)
+  path = Path(nodes=blank, actions=blank, length=jnp.ones_like(at_root))
+  path = note(path, 0, at_root, action, active)
+  walk = (jnp.int32(1), path, *look(1, at_root, action, active))
+  return jax.lax.while_loop(is_walking, go_down, walk)[1]
+
+
+def expand(
+  tree: mctx.Tree,
+  path: Path,
+  expand_fn: Expand,
+  carry: Any,
+  new_node: chex.Array,
+  active: chex.Array,
+) -> tuple[mctx.Tree, Any, chex.Array]:
+  """Evaluate the ends of the paths and put them into the trees.
+
+  Args:
+    tree: the trees.
+    path: as `select` found it.
+    expand_fn: evaluates.
+    carry: passed through it.
+    new_node: `[]` or `[B]` int32, index of the next new node.
+    active: `[B]` bool, the trees that change.
+
+  Returns:
+    The trees, the carry, and the indices of the nodes evaluated, `[B]`.
+  """
+  rows = jnp.arange(active.shape[0])
+  parent = path.nodes[rows, path.length - 1]
+  action = path.actions[rows, path.length - 1]
+  node = tree.children_index[rows, parent, action]
+  # At the greatest depth a node that is there already is evaluated again.
+  node = jnp.where(node == UNVISITED, new_node, node)
+  output, embedding, carry = expand_fn(
+    Visit(node=node, action=action, active=active),
+    jax.tree.map(lambda x: x[rows, parent], tree.embeddings),
+    carry,
+  )
+  place = jnp.where(active, node, tree.node_visits.shape[1])  # or nowhere
+  above = jnp.where(active, parent, tree.node_visits.shape[1])
+  put = lambda x, new: x.at[rows, place].set(new, mode="drop")
+  link = lambda x, new: x.at[rows, above, action].set(new, mode="drop")
+  return (
+    tree.replace(
+      node_visits=tree.node_visits.at[rows, place].add(1, mode="drop"),
+      raw_values=put(tree.raw_values, output.value),
+      node_values=put(tree.node_values, output.value),
+      parents=put(tree.parents, parent),
+      action_from_parent=put(tree.action_from_parent, action),
+      children_prior_logits=put(
+        tree.children_prior_logits, output.prior_logits
+      ),
+      children_index=link(tree.children_index, node),
+      children_rewards=link(tree.children_rewards, output.reward),
+      children_discounts=link(tree.children_discounts, output.discount),
+      embeddings=jax.tree.map(put, tree.embeddings, embedding),
+    ),
+    carry,
+    node,
+  )
+
+
+def backup(
+  tree: mctx.Tree, path: Path, leaf: chex.Array, active: chex.Array
+) -> mctx.Tree:
+  """Add the leaves' values to all nodes of their paths.
+
+  Args:
+    tree: the trees, with the leaves in them.
+    path: from the roots to the leaves.
+    leaf: `[B]` int32, the leaves.
+    active: `[B]` bool, the trees that change.
+  """
+  batch, depth = path.nodes.shape
+  rows = jnp.arange(batch)[:, None]
+  places = jnp.arange(depth)[None]
+  on_path = (places < path.length[:, None]) & active[:, None]
+  edge = (rows, path.nodes, path.actions)
+  rewards = tree.children_rewards[edge]
+  discounts = tree.children_discounts[edge]
+
+  def discount_up(i, carry):
+    value, returns = carry
+    at = jnp.max(path.length) - 1 - i
+    column = lambda x: jax.lax.dynamic_index_in_dim(x, at, 1, keepdims=False)
+    value = jnp.where(
+      at < path.length, column(rewards) + column(discounts) * value, value
+    )
+    returns = jax.lax.dynamic_update_slice_in_dim(
+      returns, value[:, None], at, axis=1
+    )
+    return value, returns
+
+  leaf_value = tree.node_values[rows[:, 0], leaf]
+  _, returns = jax.lax.fori_loop(
+    0, jnp.max(path.length), discount_up, (leaf_value, jnp.zeros_like(rewards))
+  )
+  visits = tree.node_visits[rows, path.nodes]
+  values = tree.node_values[rows, path.nodes]
+  values = (values * visits + returns) / (visits + 1.0)
+  below = jnp.roll(values, -1, axis=1)  # of the node that an edge leads to
+  last = places == path.length[:, None] - 1
+  below = jnp.where(last, leaf_value[:, None], below)
+  node = jnp.where(on_path, path.nodes, tree.node_visits.shape[1])
+  edge = (rows, node, path.actions)
+  return tree.replace(
+    node_visits=tree.node_visits.at[rows, node].add(1, mode="drop"),
+    node_values=tree.node_values.at[rows, node].set(values, mode="drop"),
+    children_visits=tree.children_visits.at[edge].add(1, mode="drop"),
+    children_values=tree.children_values.at[edge].set(below, mode="drop"),
+  )

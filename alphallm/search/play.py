@@ -88,13 +88,18 @@ def play_line(
   """
   num_targets = trace.episode.weights.shape[-1]
 
-  def play_step(trace: Trace, inputs):
-    index, tokens, lengths, action, weights = inputs
+  def is_playing(carry):
+    index, trace = carry
+    return (index < line.length) & ~trace.state.terminated
+
+  def play_step(carry):
+    index, trace = carry
     e, d = trace.episode, trace.episode.num_steps
-    step, length = tokens[action], lengths[action]
+    tokens, action = line.tokens[index], line.actions[index]
+    step, length = tokens[action], line.lengths[index, action]
     state = task.step(trace.state, step, length)
     context = context_lib.extend(task, trace.context, state, step, length)
-    heaviest, kept = jax.lax.top_k(weights, num_targets)
+    heaviest, kept = jax.lax.top_k(line.weights[index], num_targets)
     total = jnp.maximum(jnp.sum(heaviest), 1e-9)
     r = d + 1 if task.context == "reset" else 0
     episode = types.Episode(
@@ -113,21 +118,10 @@ def play_line(
       num_steps=d + 1,
       solved=state.terminated & (state.reward > 0),
     )
-    played = Trace(state=state, context=context, episode=episode)
-    active = (index < line.length) & ~trace.state.terminated
-    keep = lambda new, old: jnp.where(active, new, old)
-    return jax.tree.map(keep, played, trace), None
+    return index + 1, Trace(state=state, context=context, episode=episode)
 
-  m = line.actions.shape[0]
-  inputs = (
-    jnp.arange(m),
-    line.tokens,
-    line.lengths,
-    line.actions,
-    line.weights,
-  )
-  trace, _ = jax.lax.scan(play_step, trace, inputs)
-  return trace
+  start = (jnp.zeros((), jnp.int32), trace)
+  return jax.lax.while_loop(is_playing, play_step, start)[1]
 
 
 def solve(

@@ -1,24 +1,210 @@
-"""How a tree is searched: Gumbel MuZero and PUCT, through mctx.
+"""How a tree is searched: Gumbel MuZero and PUCT, on mctx's trees.
 
-Both run `mctx.search` with mctx's own selection functions. They differ from
-`mctx.gumbel_muzero_policy` and `mctx.muzero_policy` in one thing: the noise at
-the root comes from a key per problem, so that a result does not depend on how
-the problems were batched.
+Both choose actions by mctx's own rules. They differ from
+`mctx.gumbel_muzero_policy` and `mctx.muzero_policy` in two things: noise comes
+from a key per problem, so that a result does not depend on how the problems
+were batched, and the number of simulations may be a traced number per problem.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
+import math
+from typing import Any, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 import mctx
+import numpy as np
 
-# `mctx.search` given the network, the depth and the loop: what is left to pass
-# are the root, the simulations, and how actions are selected.
-Search = Callable[..., mctx.Tree]
-# (search, rng_keys, root, num_simulations=, invalid_actions=), as `gumbel`.
-Policy = Callable[..., mctx.PolicyOutput]
+_ROOT = mctx.Tree.ROOT_INDEX
+
+
+class Policy(Protocol):
+  """What a search asks of its policy; static, closed over.
+
+  Attributes:
+    least_simulations: fewer cannot be searched with.
+  """
+
+  least_simulations: int
+
+  def quiet(self) -> "Policy":
+    """Return the policy without its exploration, to play one's best."""
+
+  def prepare(
+    self,
+    rng_keys: chex.PRNGKey,
+    root: mctx.RootFnOutput,
+    invalid_actions: chex.Array,
+    budget: chex.Array,
+    *,
+    num_simulations: int,
+  ) -> tuple[mctx.RootFnOutput, Any]:
+    """Return the root to search from, and the `extra_data` of the trees.
+
+    Args:
+      rng_keys: `[B]` keys (consumed).
+      root: prior logits `[B, K]`, value `[B]`, embedding.
+      invalid_actions: `[B, K]`, ones = invalid.
+      budget: `[B]` int32, simulations to come, at most `num_simulations`.
+      num_simulations: N.
+    """
+
+  def choose_at_root(
+    self, rng_key: chex.PRNGKey, tree: mctx.Tree, node: chex.Numeric
+  ) -> chex.Array:
+    """Return an action at the root; mctx's `RootActionSelectionFn`."""
+
+  def choose_below(
+    self,
+    rng_key: chex.PRNGKey,
+    tree: mctx.Tree,
+    node: chex.Numeric,
+    depth: chex.Numeric,
+  ) -> chex.Array:
+    """Return an action below it; mctx's `InteriorActionSelectionFn`."""
+
+  def decide(
+    self, rng_keys: chex.PRNGKey, tree: mctx.Tree
+  ) -> tuple[chex.Array, chex.Array]:
+    """Return what to play, `[B]`, and the improved policy, `[B, K]`.
+
+    Where all actions are invalid, action 0 is returned.
+    """
+
+
+@chex.dataclass(frozen=True)
+class GumbelData:
+  """The `extra_data` of a Gumbel search.
+
+  Attributes:
+    root_gumbel: `[B, K]` float32, the noise at the root.
+    schedule: `[B, N + 1]` int32, how many visits an action must have had to be
+      considered at the root, for each simulation.
+  """
+
+  root_gumbel: chex.Array
+  schedule: chex.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Gumbel:
+  """Gumbel MuZero (Danihelka et al., 2022), all K actions considered.
+
+  Attributes:
+    gumbel_scale: scale of the noise at the root; 0 to play one's best.
+    rescale_values: whether a node's Q-values are stretched to [0, 1].
+    value_scale: weight of Q against the prior, times 50 + visits.
+  """
+
+  least_simulations = 0  # that acts by the perturbed prior alone
+
+  gumbel_scale: float = 1.0
+  rescale_values: bool = True
+  value_scale: float = 0.1
+
+  def quiet(self) -> "Gumbel":
+    return dataclasses.replace(self, gumbel_scale=0.0)
+
+  def prepare(
+    self, rng_keys, root, invalid_actions, budget, *, num_simulations
+  ):
+    logits = _mask(root.prior_logits, invalid_actions)
+    k = logits.shape[-1]
+    draw = lambda key: jax.random.gumbel(key, (k,), logits.dtype)
+    num_valid = jnp.sum(1 - invalid_actions.astype(jnp.int32), axis=-1)
+    data = GumbelData(
+      root_gumbel=self.gumbel_scale * jax.vmap(draw)(rng_keys),
+      schedule=jnp.asarray(_schedules(k, num_simulations))[budget, num_valid],
+    )
+    return root.replace(prior_logits=logits), data
+
+  def choose_at_root(self, rng_key, tree, node):
+    del rng_key
+    visits = tree.children_visits[node]
+    considered = tree.extra_data.schedule[jnp.sum(visits)]
+    return _best(
+      tree.children_prior_logits[node] + tree.extra_data.root_gumbel,
+      self._qvalues(tree, node),
+      visits == considered,
+      tree.root_invalid_actions,
+    )
+
+  def choose_below(self, rng_key, tree, node, depth):
+    return mctx.gumbel_muzero_interior_action_selection(
+      rng_key, tree, node, depth, qtransform=self._qvalues
+    )
+
+  def decide(self, rng_keys, tree):
+    del rng_keys
+    logits = tree.children_prior_logits[:, _ROOT]
+    qvalues = jax.vmap(self._qvalues, (0, None))(tree, _ROOT)
+    visits = tree.children_visits[:, _ROOT]
+    action = _best(
+      logits + tree.extra_data.root_gumbel,
+      qvalues,
+      visits == jnp.max(visits, axis=-1, keepdims=True),
+      tree.root_invalid_actions,
+    )
+    improved = _mask(logits + qvalues, tree.root_invalid_actions)
+    return action, jax.nn.softmax(improved)
+
+  def _qvalues(self, tree, node):
+    return mctx.qtransform_completed_by_mix_value(
+      tree,
+      node,
+      rescale_values=self.rescale_values,
+      value_scale=self.value_scale,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Puct:
+  """PUCT (AlphaZero, Silver et al., 2018).
+
+  Attributes:
+    dirichlet_fraction: share of noise in the root's prior; 0 for none.
+    dirichlet_alpha: concentration of that noise.
+    temperature: the action is drawn from visits ** (1 / temperature); 0 takes
+      the most visited.
+  """
+
+  least_simulations = 1
+
+  dirichlet_fraction: float = 0.25
+  dirichlet_alpha: float = 0.3
+  temperature: float = 1.0
+
+  def quiet(self) -> "Puct":
+    return dataclasses.replace(self, dirichlet_fraction=0.0, temperature=0.0)
+
+  def prepare(
+    self, rng_keys, root, invalid_actions, budget, *, num_simulations
+  ):
+    del budget, num_simulations
+    k = root.prior_logits.shape[-1]
+    draw = lambda key: jax.random.dirichlet(
+      key, jnp.full((k,), self.dirichlet_alpha)
+    )
+    prior = jax.nn.softmax(_mask(root.prior_logits, invalid_actions))
+    noise = self.dirichlet_fraction * jax.vmap(draw)(rng_keys)
+    prior = (1 - self.dirichlet_fraction) * prior + noise
+    logits = _mask(jnp.log(jnp.maximum(prior, 1e-30)), invalid_actions)
+    return root.replace(prior_logits=logits), None
+
+  def choose_at_root(self, rng_key, tree, node):
+    return mctx.muzero_action_selection(rng_key, tree, node, 0)
+
+  def choose_below(self, rng_key, tree, node, depth):
+    return mctx.muzero_action_selection(rng_key, tree, node, depth)
+
+  def decide(self, rng_keys, tree):
+    weights = tree.summary().visit_probs
+    if self.temperature == 0:
+      return jnp.argmax(weights, axis=-1), weights
+    scores = jnp.log(jnp.maximum(weights, 1e-30)) / self.temperature
+    return jax.vmap(jax.random.categorical)(rng_keys, scores), weights
 
 
 def _mask(logits: chex.Array, invalid_actions: chex.Array) -> chex.Array:
@@ -26,113 +212,47 @@ def _mask(logits: chex.Array, invalid_actions: chex.Array) -> chex.Array:
   return jnp.where(invalid_actions, jnp.finfo(logits.dtype).min, logits)
 
 
-def gumbel(
-  search: Search,
-  rng_keys: chex.PRNGKey,
-  root: mctx.RootFnOutput,
-  *,
-  num_simulations: int,
-  invalid_actions: chex.Array,
-  gumbel_scale: float = 1.0,
-  rescale_values: bool = True,
-  value_scale: float = 0.1,
-) -> mctx.PolicyOutput:
-  """Search by Gumbel MuZero (Danihelka et al., 2022), all K considered.
+def _best(logits, qvalues, considered, invalid_actions) -> chex.Array:
+  """Return the best of the valid actions that are considered, `[...]`."""
+  # Finite, so that the only one considered can be chosen, whatever its prior.
+  scores = jnp.maximum(logits + qvalues, -1e9)
+  chosen = considered & ~invalid_actions.astype(bool)
+  scores = jnp.where(chosen, scores, -jnp.inf)
+  return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+
+
+def halving(num_considered: int, num_simulations: int) -> list[int]:
+  """Return the schedule of Sequential Halving (Karnin et al., 2013).
+
+  Simulation i goes to an action that has had as many visits as entry i says:
+  first one visit for each action in turn, and so on for a share of the budget,
+  then only for the better half of them, which alone goes on to be visited.
 
   Args:
-    search: runs the simulations.
-    rng_keys: `[B]` keys (consumed).
-    root: prior logits `[B, K]`, value `[B]`, embedding.
-    num_simulations: N; 0 acts by the perturbed prior alone.
-    invalid_actions: `[B, K]`, ones = invalid. If all are, action 0 is returned.
-    gumbel_scale: scale of the noise at the root; 0 to play one's best.
-    rescale_values: whether a node's Q-values are stretched to [0, 1].
-    value_scale: weight of Q against the prior, times 50 + visits.
-
-  Returns:
-    action `[B]`, improved policy `[B, K]`, and the tree.
+    num_considered: actions at first.
+    num_simulations: the budget, length of the result.
   """
-  logits = _mask(root.prior_logits, invalid_actions)
-  draw = lambda key: jax.random.gumbel(key, logits.shape[1:], logits.dtype)
-  noise = gumbel_scale * jax.vmap(draw)(rng_keys)
-  qtransform = functools.partial(
-    mctx.qtransform_completed_by_mix_value,
-    rescale_values=rescale_values,
-    value_scale=value_scale,
-  )
-  tree = search(
-    root=root.replace(prior_logits=logits),
-    root_action_selection_fn=functools.partial(
-      mctx.gumbel_muzero_root_action_selection,
-      num_simulations=max(num_simulations, 1),
-      max_num_considered_actions=logits.shape[-1],
-      qtransform=qtransform,
-    ),
-    interior_action_selection_fn=functools.partial(
-      mctx.gumbel_muzero_interior_action_selection, qtransform=qtransform
-    ),
-    num_simulations=num_simulations,
-    invalid_actions=invalid_actions,
-    extra_data=mctx.GumbelMuZeroExtraData(root_gumbel=noise),
-  )
-  qvalues = jax.vmap(qtransform, (0, None))(tree, tree.ROOT_INDEX)
-  visits = tree.children_visits[:, tree.ROOT_INDEX]
-  most = visits == jnp.max(visits, axis=-1, keepdims=True)
-  score = jnp.where(
-    most & ~invalid_actions.astype(bool), noise + logits + qvalues, -jnp.inf
-  )
-  improved = jax.nn.softmax(_mask(logits + qvalues, invalid_actions))
-  return mctx.PolicyOutput(
-    action=jnp.argmax(score, axis=-1), action_weights=improved, search_tree=tree
-  )
+  if num_considered <= 1:
+    return list(range(num_simulations))
+  rounds, left = math.ceil(math.log2(num_considered)), num_considered
+  schedule, visits = [], 0
+  while len(schedule) < num_simulations:
+    for _ in range(max(1, num_simulations // (rounds * left))):
+      schedule += [visits] * left
+      visits += 1
+    left = max(2, left // 2)
+  return schedule[:num_simulations]
 
 
-def puct(
-  search: Search,
-  rng_keys: chex.PRNGKey,
-  root: mctx.RootFnOutput,
-  *,
-  num_simulations: int,
-  invalid_actions: chex.Array,
-  dirichlet_fraction: float = 0.25,
-  dirichlet_alpha: float = 0.3,
-  temperature: float = 1.0,
-) -> mctx.PolicyOutput:
-  """Search by PUCT (AlphaZero, Silver et al., 2018), N at least 1.
+@functools.lru_cache
+def _schedules(num_actions: int, num_simulations: int) -> np.ndarray:
+  """Return the schedules of all budgets and numbers of valid actions.
 
-  Args:
-    search, rng_keys, root, num_simulations, invalid_actions: see `gumbel`.
-    dirichlet_fraction: share of noise in the root's prior; 0 for none.
-    dirichlet_alpha: concentration of that noise.
-    temperature: the action is drawn from visits ** (1 / temperature); 0 takes
-      the most visited.
-
-  Returns:
-    action `[B]`, shares of visits `[B, K]`, and the tree.
+  `[N + 1, K + 1, N + 1]`; behind a budget stand entries that nobody has.
   """
-  split = jax.vmap(lambda key: jax.random.split(key, 2))(rng_keys)
-  draw = lambda key: jax.random.dirichlet(
-    key, jnp.full(root.prior_logits.shape[1:], dirichlet_alpha)
-  )
-  noise = jax.vmap(draw)(split[:, 0])
-  prior = jax.nn.softmax(_mask(root.prior_logits, invalid_actions))
-  prior = (1 - dirichlet_fraction) * prior + dirichlet_fraction * noise
-  logits = _mask(jnp.log(jnp.maximum(prior, 1e-30)), invalid_actions)
-  tree = search(
-    root=root.replace(prior_logits=logits),
-    root_action_selection_fn=functools.partial(
-      mctx.muzero_action_selection, depth=0
-    ),
-    interior_action_selection_fn=mctx.muzero_action_selection,
-    num_simulations=num_simulations,
-    invalid_actions=invalid_actions,
-  )
-  weights = tree.summary().visit_probs
-  if temperature == 0:
-    action = jnp.argmax(weights, axis=-1)
-  else:
-    scores = jnp.log(jnp.maximum(weights, 1e-30)) / temperature
-    action = jax.vmap(jax.random.categorical)(split[:, 1], scores)
-  return mctx.PolicyOutput(
-    action=action, action_weights=weights, search_tree=tree
-  )
+  n, k = num_simulations, num_actions
+  table = np.full((n + 1, k + 1, n + 1), -1, np.int32)
+  for budget in range(1, n + 1):
+    for considered in range(k + 1):
+      table[budget, considered, :budget] = halving(considered, budget)
+  return table

@@ -11,14 +11,14 @@ def shortest(tree: mctx.Tree, played: types.Line, length: int) -> types.Line:
   """Return the shortest solved path of each tree, or else the move `played`.
 
   Args:
-    tree: of B searches; its embeddings are `mcts.Node`s.
+    tree: of B searches; its embeddings are `expansion.Node`s.
     played: the move to play where the tree holds no solution, M = 1.
     length: M of the result, at least one more than the tree is deep.
   """
   nodes = tree.embeddings
   batch, _, k = nodes.wins.shape
   rows = jnp.arange(batch)
-  solves = jnp.any(nodes.wins, axis=-1)
+  solves = jnp.any(nodes.wins, axis=-1) & (tree.node_visits > 0)
   depth = jnp.where(solves, nodes.depth, jnp.iinfo(jnp.int32).max)
   node = jnp.argmin(depth, axis=-1)
   found = jnp.any(solves, axis=-1)

@@ -58,13 +58,12 @@ def write(
 
   Args:
     pages: the pool.
-    page: `[]` int32, the page's id, the same in every tree.
+    page: `[B]` int32, the page's id; one that is none is not filled.
     kv: per layer `[B, page_tokens, 2, G, head_dim]`.
     lengths: `[B]` int32.
   """
-  put = lambda x, new: jax.lax.dynamic_update_slice_in_dim(
-    x, new[:, None], page, axis=1
-  )
+  rows = jnp.arange(lengths.shape[0])
+  put = lambda x, new: x.at[rows, page].set(new, mode="drop")
   return Pages(
     kv=jax.tree.map(put, pages.kv, kv), lengths=put(pages.lengths, lengths)
   )

@@ -1,63 +1,151 @@
-import chex
+"""The loop over simulations against `mctx.search`."""
+
+import functools
+
 import jax
 import jax.numpy as jnp
+import mctx
 import numpy as np
 import pytest
+import unoptimized
 
-from alphallm import types
 from alphallm.search import loop
 
+B, K, PLACES = 4, 5, 97
+RNG = np.random.default_rng(0)
+PRIORS = RNG.normal(size=(PLACES, K)).astype(np.float32)
+VALUES, REWARDS = RNG.random((2, PLACES)).astype(np.float32)
+INVALID = np.zeros((B, K), bool)
+INVALID[1, [0, 3]] = INVALID[2, 1:] = True
+SELECT = {
+  "puct": (
+    functools.partial(mctx.muzero_action_selection, depth=0),
+    mctx.muzero_action_selection,
+  ),
+  "gumbel": (
+    functools.partial(
+      mctx.gumbel_muzero_root_action_selection,
+      num_simulations=40,
+      max_num_considered_actions=K,
+    ),
+    mctx.gumbel_muzero_interior_action_selection,
+  ),
+}
 
-@chex.dataclass(frozen=True)
-class Nodes:
-  wins: chex.Array
 
-
-@chex.dataclass(frozen=True)
-class Tree:
-  embeddings: Nodes
-  visits: chex.Array
-
-
-def run(num_simulations, solved_at, *, stop_when_solved):
-  """Loop over trees that count; problem b is solved after `solved_at[b]`."""
-  batch = len(solved_at)
-  one = types.Cost.zeros(batch).replace(nodes=jnp.ones((batch,), jnp.int32))
-  beside = loop.Beside(pages=jnp.zeros((9,), jnp.int32), cost=one)
-
-  def body(sim, carry):
-    key, tree = carry
-    beside.pages = beside.pages.at[beside.sim].set(sim + 1)
-    beside.cost = beside.cost + one
-    visits = tree.visits + 1
-    wins = (visits >= jnp.array(solved_at))[:, None, None]
-    return key, tree.replace(embeddings=Nodes(wins=wins), visits=visits)
-
-  nodes = Nodes(wins=jnp.zeros((batch, 1, 1), bool))
-  tree = Tree(embeddings=nodes, visits=jnp.zeros((batch,), jnp.int32))
-  _, tree = loop.run(
-    beside,
-    0,
-    num_simulations,
-    body,
-    (jax.random.key(0), tree),
-    stop_when_solved=stop_when_solved,
+def step(params, rng_key, action, place):
+  """Walk among 97 places; one in seven is an end."""
+  del params, rng_key
+  place = (5 * place + action + 1) % PLACES
+  is_end = place % 7 == 0
+  output = mctx.RecurrentFnOutput(
+    reward=jnp.where(is_end, jnp.asarray(REWARDS)[place], 0.0),
+    discount=jnp.where(is_end, 0.0, 0.9),
+    prior_logits=jnp.asarray(PRIORS)[place],
+    value=jnp.where(is_end, 0.0, jnp.asarray(VALUES)[place]),
   )
-  return jax.tree.map(np.asarray, (tree.visits, beside.pages, beside.cost))
+  return output, place
 
 
-@pytest.mark.parametrize(
-  ("stop_when_solved", "visits", "simulations"),
-  [(False, [6, 6, 6], 6), (True, [2, 4, 3], 4)],
-)
-def test_carries_what_is_beside_the_tree(stop_when_solved, visits, simulations):
-  found, pages, cost = run(6, [2, 4, 3], stop_when_solved=stop_when_solved)
-  assert found.tolist() == visits
-  assert (cost.nodes - 1).tolist() == visits
-  expected = [i + 1 if i < simulations else 0 for i in range(9)]
-  assert pages.tolist() == expected
+def count(visit, place, carry):
+  """Walk, and note which node was made when."""
+  times, sim = carry
+  node = jnp.where(visit.active, visit.node, times.shape[1])
+  times = times.at[jnp.arange(B), node].set(sim, mode="drop")
+  return *step(None, None, visit.action, place), (times, sim + 1)
 
 
-def test_no_simulations_change_nothing():
-  found, pages, cost = run(0, [2, 2], stop_when_solved=True)
-  assert not found.any() and not pages.any() and cost.nodes.tolist() == [1, 1]
+def search_like(kind, num_simulations, max_depth):
+  """Return the arguments of `mctx.search`."""
+  place = 11 * np.arange(B, dtype=np.int32)
+  root_fn, interior_fn = SELECT[kind]
+  return dict(
+    root=mctx.RootFnOutput(
+      prior_logits=PRIORS[place], value=VALUES[place], embedding=place
+    ),
+    root_action_selection_fn=root_fn,
+    interior_action_selection_fn=interior_fn,
+    num_simulations=num_simulations,
+    max_depth=max_depth,
+    invalid_actions=jnp.float32(INVALID),
+    extra_data=mctx.GumbelMuZeroExtraData(
+      root_gumbel=RNG.normal(size=(B, K)).astype(np.float32)
+    ),
+  )
+
+
+def ours(shared, **options):
+  names = ("root", "num_simulations", "invalid_actions", "extra_data")
+  tree = loop.plant(*(shared[name] for name in names))
+  times = jnp.full((B, tree.num_simulations + 1), -1)
+  rest = {k: v for k, v in shared.items() if k not in names}
+  return unoptimized.jit(
+    lambda keys: loop.search(
+      keys,
+      tree,
+      expand_fn=count,
+      carry=(times, jnp.int32(1)),
+      **rest | options,
+    )
+  )(jax.random.split(jax.random.key(1), B))
+
+
+def assert_equal_trees(found, expected):
+  """Compare all of two trees; values may be rounded otherwise."""
+
+  def compare(a, b):
+    if np.issubdtype(a.dtype, np.floating):
+      np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    else:
+      np.testing.assert_array_equal(a, b)
+
+  jax.tree.map(compare, found, expected)
+
+
+@pytest.mark.parametrize("kind", ["gumbel", "puct"])
+@pytest.mark.parametrize("max_depth", [1, 2, 40])
+def test_finds_the_trees_of_mctx(kind, max_depth):
+  shared = search_like(kind, 40, max_depth)
+  found, (times, sim) = ours(shared)
+  expected = unoptimized.jit(
+    lambda key: mctx.search(None, key, recurrent_fn=step, **shared)
+  )(jax.random.key(2))
+  assert_equal_trees(found, expected)
+  assert sim == 41
+  if max_depth == 40:
+    assert times[:, 1:].tolist() == [list(range(1, 41))] * B
+  else:  # The last edge leads to a node that is made again.
+    assert np.max(found.node_visits[:, 1:]) > 1 and np.any(times < 0)
+
+
+def test_a_depth_may_be_traced():
+  shared = search_like("gumbel", 12, 3)
+  traced = ours(shared, max_depth=jnp.int32(3))
+  assert_equal_trees(traced[0], ours(shared)[0])
+
+
+def test_a_budget_ends_the_search_of_each_tree():
+  shared = search_like("puct", 12, 12)
+  budget = np.array([0, 3, 12, 7])
+  found, (times, sim) = ours(shared, budget=budget)
+  assert sim == 13
+  for row, n in enumerate(budget):
+    assert np.sum(times[row] > 0) == n
+    fewer, _ = ours(shared, budget=np.full(B, n))
+    at_row = lambda tree, row=row: jax.tree.map(lambda x: x[row], tree)
+    assert_equal_trees(at_row(found), at_row(fewer))
+
+
+def test_a_tree_that_is_done_rests():
+  shared = search_like("gumbel", 12, 12)
+  late = np.array([2, 5, 9, 4])
+  found, (times, sim) = ours(shared, is_done=lambda carry: carry[1] > late)
+  assert sim == 10  # The loop ended when the last was done.
+  expected, _ = ours(shared, budget=late)
+  assert_equal_trees(found, expected)
+  assert np.sum(times > 0, axis=1).tolist() == late.tolist()
+
+
+def test_no_simulations_leave_the_root():
+  tree, (_, sim) = ours(search_like("puct", 0, 1))
+  assert sim == 1 and tree.node_visits.tolist() == [[1]] * B

@@ -23,9 +23,9 @@ CONFIG = mcts.SearchConfig(
   max_depth=3,
   noise=False,
   play_solution=False,
-  policy=functools.partial(policies.gumbel, gumbel_scale=0.0),
+  policy=policies.Gumbel(gumbel_scale=0.0),
 )
-PUCT = functools.partial(policies.puct, dirichlet_fraction=0.0, temperature=0)
+PUCT = policies.Puct(dirichlet_fraction=0.0, temperature=0.0)
 TASKS = {name: toy_task.Walk(name, max_steps=3) for name in ("append", "reset")}
 PARAMS = fake_model.init_params(
   toy_task.TOKENIZER.vocab_size, bias=toy_task.bias(), seed=3
@@ -142,7 +142,7 @@ def test_equals_a_recursive_search(context_kind, permission, rule):
 
 def test_equals_a_recursive_search_with_noise_at_the_root():
   config = changed(
-    policy=policies.gumbel, prior_temperature=2.0, discount=0.9, max_depth=12
+    policy=policies.Gumbel(), prior_temperature=2.0, discount=0.9, max_depth=12
   )
   keys, problems = keys_like(B, 7), toy_problems(7)
   move = searcher(TASKS["append"], config)(PARAMS, keys, problems)
@@ -192,7 +192,7 @@ def test_pages_equal_recompute_in_the_blocks_world():
     num_simulations=8,
     num_candidates=4,
     noise=True,
-    policy=policies.gumbel,
+    policy=policies.Gumbel(),
     rules_propose=True,
   )
   moves = [
@@ -443,7 +443,7 @@ def repeated(tree, row):
   return jax.tree.map(lambda x: x[np.full(B, row)], tree)
 
 
-@pytest.mark.parametrize("policy", [policies.gumbel, policies.puct])
+@pytest.mark.parametrize("policy", [policies.Gumbel(), policies.Puct()])
 def test_a_problem_alone_equals_it_in_a_batch(policy):
   config = changed(noise=True, policy=policy, num_simulations=8)
   problems, keys = toy_problems(5), keys_like(B, 5)

@@ -19,7 +19,7 @@ CONFIG = mcts.SearchConfig(
   num_candidates=K,
   max_depth=3,
   play_solution=False,
-  policy=functools.partial(policies.gumbel, gumbel_scale=1.0),
+  policy=policies.Gumbel(gumbel_scale=1.0),
 )
 PLAYER = dataclasses.replace(CONFIG, play_solution=True)
 TASKS = {name: toy_task.Walk(name, max_steps=D) for name in ("append", "reset")}

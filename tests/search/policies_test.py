@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import unoptimized
 
-from alphallm.search import policies
+from alphallm.search import loop, policies
 
 B, K, N, DEPTH = 4, 5, 14, 4
 RNG = np.random.default_rng(0)
@@ -42,30 +42,48 @@ def keys_like(n, seed=0):
   return jax.random.split(jax.random.key(seed), n)
 
 
-@functools.cache
-def ours(policy, *, num_simulations=N, **options):
-  """Return `f(keys, root)`, jitted."""
+def searcher(expand, policy, num_simulations, max_depth, invalid_actions):
+  """Return `f(keys, root) -> mctx.PolicyOutput`, jitted."""
 
   @unoptimized.jit
   def run(keys, root):
-    return policy(
-      functools.partial(
-        mctx.search,
-        None,
-        keys[0],
-        recurrent_fn=recurrent_fn,
-        max_depth=DEPTH,
-      ),
+    batch = len(keys)
+    invalid = jnp.asarray(invalid_actions(batch))
+    planted, extra_data = policy.prepare(
       keys,
       root,
+      invalid,
+      jnp.full((batch,), num_simulations),
       num_simulations=num_simulations,
-      invalid_actions=jnp.asarray(
-        INVALID if len(keys) == B else np.zeros((len(keys), K), bool)
+    )
+    tree, _ = loop.search(
+      keys,
+      loop.plant(planted, num_simulations, invalid, extra_data),
+      expand_fn=lambda visit, embedding, carry: (
+        *expand(None, None, visit.action, embedding),
+        carry,
       ),
-      **options,
+      root_action_selection_fn=policy.choose_at_root,
+      interior_action_selection_fn=policy.choose_below,
+      max_depth=max_depth,
+    )
+    action, weights = policy.decide(keys, tree)
+    return mctx.PolicyOutput(
+      action=action, action_weights=weights, search_tree=tree
     )
 
   return run
+
+
+@functools.cache
+def ours(policy, *, num_simulations=N, **options):
+  return searcher(
+    recurrent_fn,
+    policy(**options),
+    num_simulations,
+    DEPTH,
+    lambda n: INVALID if n == B else np.zeros((n, K), bool),
+  )
 
 
 def mctxs(policy, **options):
@@ -103,7 +121,7 @@ def assert_equal_outputs(a, b):
 
 
 def test_gumbel_without_noise_equals_mctx():
-  found = ours(policies.gumbel, gumbel_scale=0.0)(keys_like(B), root())
+  found = ours(policies.Gumbel, gumbel_scale=0.0)(keys_like(B), root())
   expected = mctxs(
     mctx.gumbel_muzero_policy, gumbel_scale=0.0, max_num_considered_actions=K
   )(jax.random.key(5), root())
@@ -114,7 +132,7 @@ def test_gumbel_without_noise_equals_mctx():
 def test_gumbel_with_the_same_noise_equals_mctx(monkeypatch, rescale):
   keys = keys_like(B, 3)
   noise = np.stack([jax.random.gumbel(key, (K,)) for key in keys])
-  found = ours(policies.gumbel, rescale_values=rescale, value_scale=0.2)(
+  found = ours(policies.Gumbel, rescale_values=rescale, value_scale=0.2)(
     keys, root()
   )
   run = mctxs(
@@ -129,14 +147,14 @@ def test_gumbel_with_the_same_noise_equals_mctx(monkeypatch, rescale):
   monkeypatch.setattr(jax.random, "gumbel", lambda *_, **__: noise)
   assert_equal_outputs(found, run(jax.random.key(5), root()))
   monkeypatch.undo()
-  quiet = ours(policies.gumbel, gumbel_scale=0.0)(keys, root())
+  quiet = ours(policies.Gumbel, gumbel_scale=0.0)(keys, root())
   assert np.any(
     quiet.search_tree.children_visits != found.search_tree.children_visits
   )
 
 
 def test_puct_without_noise_equals_mctx():
-  found = ours(policies.puct, dirichlet_fraction=0.0, temperature=0.0)(
+  found = ours(policies.Puct, dirichlet_fraction=0.0, temperature=0.0)(
     keys_like(B), root()
   )
   expected = mctxs(mctx.muzero_policy, dirichlet_fraction=0.0, temperature=0.0)(
@@ -150,19 +168,16 @@ def test_puct_without_noise_equals_mctx():
 def test_puct_with_the_same_noise_equals_mctx(monkeypatch):
   keys = keys_like(B, 4)
   noise = np.stack(
-    [
-      jax.random.dirichlet(jax.random.split(key, 2)[0], jnp.full(K, 0.3))
-      for key in keys
-    ]
+    [jax.random.dirichlet(key, jnp.full(K, 0.3)) for key in keys]
   )
-  found = ours(policies.puct, temperature=0)(keys, root())
+  found = ours(policies.Puct, temperature=0)(keys, root())
   run = mctxs(mctx.muzero_policy, temperature=0.0)
   monkeypatch.setattr(jax.random, "dirichlet", lambda *_, **__: noise)
   assert_equal_outputs(found, run(jax.random.key(5), root()))
 
 
 def test_puct_draws_actions_by_their_visits():
-  found = ours(policies.puct, dirichlet_fraction=0.0)(
+  found = ours(policies.Puct, dirichlet_fraction=0.0)(
     keys_like(2000), root(np.zeros(2000, int))
   )
   actions = np.bincount(found.action, minlength=K) / 2000
@@ -171,7 +186,7 @@ def test_puct_draws_actions_by_their_visits():
 
 
 def test_gumbel_without_simulations_samples_the_prior():
-  found = ours(policies.gumbel, num_simulations=0)(
+  found = ours(policies.Gumbel, num_simulations=0)(
     keys_like(4000), root(np.zeros(4000, int))
   )
   actions = np.bincount(found.action, minlength=K) / 4000
@@ -180,7 +195,7 @@ def test_gumbel_without_simulations_samples_the_prior():
   np.testing.assert_allclose(found.action_weights[0], prior, atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", [policies.gumbel, policies.puct])
+@pytest.mark.parametrize("policy", [policies.Gumbel, policies.Puct])
 def test_invalid_actions_are_not_taken(policy):
   found = ours(policy)(keys_like(B, 9), root())
   assert np.all(found.search_tree.children_visits[:, 0][INVALID] == 0)
@@ -207,16 +222,8 @@ def test_improves_on_the_prior_when_values_are_known():
 
   prior = np.array(jax.nn.softmax(logits))
   before = (prior * qvalues).sum(-1)
-  found = unoptimized.jit(
-    lambda keys, root: policies.gumbel(
-      functools.partial(
-        mctx.search, None, keys[0], recurrent_fn=bandit, max_depth=1
-      ),
-      keys,
-      root,
-      num_simulations=8,
-      invalid_actions=jnp.zeros((200, K), bool),
-    )
+  found = searcher(
+    bandit, policies.Gumbel(), 8, 1, lambda n: np.zeros((n, K), bool)
   )(
     keys_like(200),
     mctx.RootFnOutput(

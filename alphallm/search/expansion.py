@@ -1,0 +1,312 @@
+"""Making a node: pass over the tokens that it adds, sample and judge steps.
+
+A node is a reasoning state and holds K candidate steps, sampled when the node
+is made; an action of mctx is the index of a candidate.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import mctx
+
+from alphallm import types
+from alphallm.models import attention
+from alphallm.search import candidates as candidates_lib
+from alphallm.search import context as context_lib
+from alphallm.search import judge, loop, tree_cache
+from alphallm.search.search_config import SearchConfig
+from alphallm.tasks import base
+
+
+@chex.dataclass(frozen=True)
+class Node:
+  """The embedding of a node, as mctx holds it, `[B, N + 1, ...]`.
+
+  Attributes:
+    state: the task's state.
+    tokens: `[K, T]`, the candidates.
+    lengths: `[K]`.
+    wins: `[K]` bool, candidates that solve the problem at once.
+    depth: `[]`, edges from the root.
+    context_length: `[]`, tokens that lead here.
+    pages: `[D]`, ids of the pages that hold the tokens after the root.
+    context: `[C]`, those tokens, if they are recomputed.
+  """
+
+  state: types.State
+  tokens: chex.Array
+  lengths: chex.Array
+  wins: chex.Array
+  depth: chex.Array
+  context_length: chex.Array
+  pages: chex.Array
+  context: chex.Array
+
+
+@chex.dataclass(frozen=True)
+class Beside:
+  """What simulations change beside the tree.
+
+  Attributes:
+    pages: the pages of the trees; () where there are none.
+    cost: what has been spent on each problem.
+    solved: `[B]` bool, whether the tree holds a solution.
+  """
+
+  pages: tree_cache.Pages | tuple[()]
+  cost: types.Cost
+  solved: chex.Array
+
+
+@chex.dataclass(frozen=True)
+class Keys:
+  """The keys of a move, `[B]` each."""
+
+  noise: chex.PRNGKey  # at the root
+  nodes: chex.PRNGKey  # of candidates
+  rules: chex.PRNGKey  # of steps that the rules propose
+  walks: chex.PRNGKey  # of simulations
+  action: chex.PRNGKey
+
+  @classmethod
+  def of(cls, rng_keys: chex.PRNGKey) -> "Keys":
+    """Return the keys of a move from one `[B]` (consumed)."""
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    names = [field.name for field in dataclasses.fields(cls)]
+    return cls(**{name: fold(rng_keys, i) for i, name in enumerate(names)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Expander:
+  """Makes the nodes of B trees, which belong to one problem each.
+
+  Attributes:
+    apply_fn: the network, see `alphallm.models.transformer`.
+    params: of the network.
+    task: the environment.
+    config: how to search.
+  """
+
+  apply_fn: Callable[..., Any]
+  params: Any
+  task: base.Task
+  config: SearchConfig
+
+  def __post_init__(self):
+    if self._resets and not self._asks and self.config.num_simulations > 0:
+      raise ValueError(
+        "a task that resets its context at every observation needs a search "
+        "with permission 'rules' or 'checker'"
+      )
+
+  @property
+  def _resets(self) -> bool:
+    return self.task.context == "reset"
+
+  @property
+  def _asks(self) -> bool:
+    return self.config.permission != "nothing"
+
+  @property
+  def _pages(self) -> bool:
+    return self.config.cache == "pages" and not self._resets
+
+  @property
+  def _recomputes(self) -> bool:
+    return self.config.cache == "recompute" and not self._resets
+
+  def root(
+    self, keys: Keys, state: types.State, context: types.Context
+  ) -> tuple[mctx.RootFnOutput, attention.Segment, Beside]:
+    """Make the roots.
+
+    Args:
+      keys: of the move.
+      state: the states to move from, `[B, ...]`.
+      context: what the policy reads there.
+
+    Returns:
+      The roots, the segment of the contexts that nodes attend to, and what lies
+      beside the trees as they begin.
+    """
+    batch = context.lengths.shape[0]
+    zeros = jnp.zeros((batch,), jnp.int32)
+    prompt, steps, logits, wins, value, cost = self._evaluate(
+      keys, zeros, state, context, zeros, ()
+    )
+    depth = self.config.depth if self._pages else 0
+    node = Node(
+      state=state,
+      tokens=steps.tokens,
+      lengths=steps.lengths,
+      wins=wins,
+      depth=zeros,
+      context_length=context.lengths,
+      pages=jnp.full((batch, depth), tree_cache.NO_PAGE, jnp.int32),
+      context=context.tokens[:, : None if self._recomputes else 0],
+    )
+    pages = ()
+    if self._pages:
+      page_tokens = self.task.max_step_tokens
+      if self._asks:
+        page_tokens += self.task.max_observation_tokens
+      pages = tree_cache.allocate(
+        prompt.kv, self.config.num_simulations, page_tokens
+      )
+    root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
+    solved = jnp.any(wins, axis=-1)
+    return root, prompt, Beside(pages=pages, cost=cost, solved=solved)
+
+  def leaf(
+    self,
+    keys: Keys,
+    prompt: attention.Segment,
+    visit: loop.Visit,
+    node: Node,
+    beside: Beside,
+  ) -> tuple[mctx.RecurrentFnOutput, Node, Beside]:
+    """Make the children that simulations ask for; see `loop.Expand`."""
+    config, task = self.config, self.task
+    rows = jnp.arange(visit.node.shape[0])
+    zeros = jnp.zeros_like(visit.node)
+    tokens = node.tokens[rows, visit.action]
+    lengths = node.lengths[rows, visit.action]
+    if self._asks:
+      child = jax.vmap(task.step)(node.state, tokens, lengths)
+      done = child.terminated
+    else:
+      child, done = node.state, zeros > 0
+    grow = functools.partial(
+      context_lib.added, task, sees_observation=self._asks
+    )
+    added = jax.vmap(grow)(child, tokens, lengths)
+    page_ids, whole = node.pages, node.context
+    if self._resets:
+      span, start, segments = added, zeros, ()
+    elif self._pages:
+      span, start = added, node.context_length
+      segments = (prompt, tree_cache.gather(beside.pages, page_ids))
+    else:
+      whole = jax.vmap(context_lib.write)(whole, node.context_length, added)
+      lengths = node.context_length + added.lengths
+      span, start = types.Context(tokens=whole, lengths=lengths), zeros
+      segments = ()
+    page, steps, logits, wins, value, cost = self._evaluate(
+      keys, visit.node, child, span, start, segments
+    )
+    wins &= ~done[:, None]
+    pages = beside.pages
+    if self._pages:
+      page_id = jnp.where(visit.active, visit.node - 1, config.num_simulations)
+      pages = tree_cache.write(pages, page_id, page.kv, span.lengths)
+      slot = jnp.arange(config.depth)[None] == node.depth[:, None]
+      page_ids = jnp.where(slot, page_id[:, None], page_ids)
+    spends = visit.active & ~done
+    spent = jax.tree.map(lambda x: jnp.where(spends, x, 0), cost)
+    beside = Beside(
+      pages=pages,
+      cost=beside.cost + spent,
+      solved=beside.solved | (visit.active & jnp.any(wins, axis=-1)),
+    )
+    reward = jnp.zeros_like(value)
+    if config.permission == "checker":
+      reward = child.reward
+    elif config.permission == "rules":
+      reward = jnp.where(done & child.legal, value, 0.0)
+    going_on = (~done).astype(value.dtype)
+    output = mctx.RecurrentFnOutput(
+      reward=reward,
+      discount=config.discount * going_on,
+      prior_logits=logits,
+      value=value * going_on,
+    )
+    made = Node(
+      state=child,
+      tokens=steps.tokens,
+      lengths=steps.lengths,
+      wins=wins,
+      depth=node.depth + 1,
+      context_length=start + span.lengths,
+      pages=page_ids,
+      context=whole,
+    )
+    return output, made, beside
+
+  def _evaluate(
+    self,
+    keys: Keys,
+    node: chex.Array,
+    state: types.State,
+    span: types.Context,
+    start: chex.Array,
+    segments: Sequence[attention.Segment],
+  ):
+    """Pass over the tokens that a node adds; sample and judge candidates.
+
+    Args:
+      keys: of the move.
+      node: `[B]`, index of the node in its tree.
+      state: of the node.
+      span: the tokens that it adds.
+      start: `[B]`, place of the first of them in its context.
+      segments: what they attend to.
+
+    Returns:
+      The segment of the span, the candidates, their prior logits, which of them
+      win, the network's value, and the cost.
+    """
+    config, task = self.config, self.task
+    key_of_node = jax.vmap(jax.random.fold_in)
+    places = jnp.arange(span.tokens.shape[1])[None]
+    output = self.apply_fn(
+      self.params,
+      span.tokens[:, None],
+      (start[:, None] + places)[:, None],
+      segments=segments,
+      read=jnp.maximum(span.lengths - 1, 0)[:, None, None],
+    )
+    own = attention.Segment(
+      kv=jax.tree.map(lambda x: x[:, 0], output.kv),
+      mask=(places < span.lengths[:, None])[:, None, None],
+    )
+    steps, decoded = candidates_lib.sample(
+      self.apply_fn,
+      self.params,
+      key_of_node(keys.nodes, node),
+      output.logits[:, 0, 0],
+      start + span.lengths,
+      [*segments, own],
+      num_candidates=config.num_candidates,
+      max_step_tokens=task.max_step_tokens,
+      stop_ids=(task.delimiter_id, task.tokenizer.eos_id),
+      noise=config.noise,
+      temperature=config.candidate_temperature,
+    )
+    cost = types.Cost(
+      decoded=decoded,
+      prefilled=span.lengths,
+      model_calls=1 + jnp.max(steps.lengths - 1, axis=-1),
+      nodes=jnp.ones_like(span.lengths),
+    )
+    after = None
+    if self._asks:
+      steps, after = judge.ask(
+        task,
+        key_of_node(keys.rules, node),
+        state,
+        steps,
+        rules_propose=config.rules_propose,
+      )
+    logits, wins = judge.judge(
+      steps,
+      after,
+      prior_temperature=config.prior_temperature,
+      sees_reward=config.permission == "checker",
+    )
+    value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
+    return own, steps, logits, wins, value, cost

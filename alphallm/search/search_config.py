@@ -1,0 +1,58 @@
+"""The settings of a search.
+
+What it may ask of the environment is its `permission`:
+
+  nothing  a step is only text: neither its legality nor its outcome is known
+  rules    legality, observations and termination
+  checker  also whether a state solves the problem
+"""
+
+import dataclasses
+from typing import Literal
+
+from alphallm.search import policies
+
+Permission = Literal["nothing", "rules", "checker"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+  """How one move is searched."""
+
+  num_simulations: int = 16
+  num_candidates: int = 8  # K
+  max_depth: int = 16  # most steps from the root to a leaf
+  permission: Permission = "checker"
+  policy: policies.Policy = policies.Gumbel()
+  discount: float = 0.97  # per step
+  noise: bool = True  # candidates are sampled; else the K most probable
+  candidate_temperature: float = 1.0  # of the tokens sampled
+  prior_temperature: float = 1.0  # divides the steps' log-probabilities
+  play_solution: bool = True  # a solution found in the tree is played
+  rules_propose: bool = False  # random legal steps where no candidate is legal
+  cache: Literal["pages", "recompute"] = "pages"
+
+  def __post_init__(self):
+    if self.permission not in ("nothing", "rules", "checker"):
+      raise ValueError(
+        f"permission={self.permission!r} is none of nothing, rules, checker"
+      )
+    if self.cache not in ("pages", "recompute"):
+      raise ValueError(f"cache={self.cache!r} is neither pages nor recompute")
+    if self.rules_propose and self.permission == "nothing":
+      raise ValueError("rules_propose needs permission 'rules' or 'checker'")
+    if self.num_simulations < 0 or self.num_candidates < 1:
+      raise ValueError("num_simulations or num_candidates is too small")
+
+  @property
+  def plays_solution(self) -> bool:
+    return self.play_solution and self.permission == "checker"
+
+  @property
+  def depth(self) -> int:
+    return max(1, min(self.max_depth, self.num_simulations))
+
+  @property
+  def line_length(self) -> int:
+    """M, the most steps that a move plays."""
+    return 1 + self.depth if self.plays_solution else 1
