@@ -57,6 +57,7 @@ class Run:
 _MAY_BE_ZERO = {
   "seed",
   "search.num_simulations",
+  "search.shrink",
   "search.policy.gumbel_scale",
   "search.policy.value_scale",
   "search.policy.dirichlet_fraction",

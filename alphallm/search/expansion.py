@@ -81,6 +81,19 @@ class Keys:
     return cls(**{name: fold(rng_keys, i) for i, name in enumerate(names)})
 
 
+@chex.dataclass(frozen=True)
+class Shared:
+  """What all nodes of a tree read.
+
+  Attributes:
+    keys: of the move.
+    prompt: the segment of the root's context.
+  """
+
+  keys: Keys
+  prompt: attention.Segment
+
+
 @dataclasses.dataclass(frozen=True)
 class Expander:
   """Makes the nodes of B trees, which belong to one problem each.
@@ -122,7 +135,7 @@ class Expander:
 
   def root(
     self, keys: Keys, state: types.State, context: types.Context
-  ) -> tuple[mctx.RootFnOutput, attention.Segment, Beside]:
+  ) -> tuple[mctx.RootFnOutput, Shared, Beside]:
     """Make the roots.
 
     Args:
@@ -131,8 +144,8 @@ class Expander:
       context: what the policy reads there.
 
     Returns:
-      The roots, the segment of the contexts that nodes attend to, and what lies
-      beside the trees as they begin.
+      The roots, what nodes below them read, and what lies beside the trees as
+      they begin.
     """
     batch = context.lengths.shape[0]
     zeros = jnp.zeros((batch,), jnp.int32)
@@ -160,12 +173,12 @@ class Expander:
       )
     root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
     solved = jnp.any(wins, axis=-1)
-    return root, prompt, Beside(pages=pages, cost=cost, solved=solved)
+    shared = Shared(keys=keys, prompt=prompt)
+    return root, shared, Beside(pages=pages, cost=cost, solved=solved)
 
   def leaf(
     self,
-    keys: Keys,
-    prompt: attention.Segment,
+    shared: Shared,
     visit: loop.Visit,
     node: Node,
     beside: Beside,
@@ -190,14 +203,14 @@ class Expander:
       span, start, segments = added, zeros, ()
     elif self._pages:
       span, start = added, node.context_length
-      segments = (prompt, tree_cache.gather(beside.pages, page_ids))
+      segments = (shared.prompt, tree_cache.gather(beside.pages, page_ids))
     else:
       whole = jax.vmap(context_lib.write)(whole, node.context_length, added)
       lengths = node.context_length + added.lengths
       span, start = types.Context(tokens=whole, lengths=lengths), zeros
       segments = ()
     page, steps, logits, wins, value, cost = self._evaluate(
-      keys, visit.node, child, span, start, segments
+      shared.keys, visit.node, child, span, start, segments
     )
     wins &= ~done[:, None]
     pages = beside.pages

@@ -6,13 +6,14 @@ lets through:
 
   * A simulation remembers its path, so that the whole of it is backed up at
     once, by scatters of the path's length; nothing is done with whole trees.
-  * A tree that is done rests: nothing of it is touched, and the loop ends when
-    all trees rest.
+  * A tree that is done rests: nothing of it is touched. The others can go on in
+    a smaller batch, and the loop ends when all trees rest.
   * What changes beside the trees (pages, costs) is carried along.
   * Noise comes from a key per tree: a result does not depend on its batch.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
@@ -53,9 +54,11 @@ class Path:
   length: chex.Array
 
 
-# (visit, embedding of the parent, carry) ->
+# (shared, visit, embedding of the parent, carry) ->
 #   (mctx.RecurrentFnOutput, embedding of the child, carry)
-Expand = Callable[[Visit, Any, Any], tuple[mctx.RecurrentFnOutput, Any, Any]]
+Expand = Callable[
+  [Any, Visit, Any, Any], tuple[mctx.RecurrentFnOutput, Any, Any]
+]
 
 
 def search(
@@ -67,8 +70,10 @@ def search(
   interior_action_selection_fn: Callable[..., chex.Array],
   max_depth: chex.Numeric,
   budget: chex.Array | None = None,
+  shared: Any = (),
   carry: Any = (),
   is_done: Callable[[Any], chex.Array] | None = None,
+  sizes: Sequence[int] = (),
 ) -> tuple[mctx.Tree, Any]:
   """Run the simulations.
 
@@ -81,8 +86,12 @@ def search(
     interior_action_selection_fn: as mctx has it.
     max_depth: D, most edges from the root to a leaf; may be traced.
     budget: `[B]` int32, simulations of each tree; `None`: N.
-    carry: what `expand_fn` reads and replaces from simulation to simulation.
+    shared: what `expand_fn` reads, `[B, ...]`.
+    carry: what it reads and replaces from simulation to simulation.
     is_done: `carry -> [B]` bool, the trees that rest; `None`: none does.
+    sizes: of smaller batches, falling. As soon as no more trees want something
+      than fit into the next one, they go on in it, without those that rest.
+      Then the carry is `[B, ...]` too.
 
   Returns:
     The trees, `[B, N + 1, ...]`, and the carry.
@@ -93,33 +102,42 @@ def search(
   if budget is None:
     budget = jnp.full((batch,), num_simulations, jnp.int32)
 
-  def wants_more(sim, carry):
+  def wants_more(sim, trees):
+    _, budget, _, _, carry = trees
     more = sim < jnp.minimum(budget, num_simulations)
     return more & ~is_done(carry) if is_done else more
 
-  def is_running(state):
-    sim, _, carry = state
-    return jnp.any(wants_more(sim, carry))
-
   def simulate(state):
-    sim, tree, carry = state
+    sim, trees = state
+    rng_keys, budget, shared, tree, carry = trees
     tree, carry = simulation(
       jax.vmap(jax.random.fold_in, (0, None))(rng_keys, sim),
       tree,
       carry,
       new_node=sim + 1,
-      active=wants_more(sim, carry),
-      expand_fn=expand_fn,
+      active=wants_more(sim, trees),
+      expand_fn=functools.partial(expand_fn, shared),
       root_action_selection_fn=root_action_selection_fn,
       interior_action_selection_fn=interior_action_selection_fn,
       max_depth=max_depth,
     )
-    return sim + 1, tree, carry
+    return sim + 1, (rng_keys, budget, shared, tree, carry)
 
-  _, tree, carry = jax.lax.while_loop(
-    is_running, simulate, (jnp.int32(0), tree, carry)
-  )
-  return tree, carry
+  def run(sim, trees, sizes):
+    """Simulate until what is left fits into the next size; go on there."""
+    fits = sizes[0] if sizes else 0
+    sim, trees = jax.lax.while_loop(
+      lambda state: jnp.sum(wants_more(*state)) > fits, simulate, (sim, trees)
+    )
+    if not sizes:
+      return trees[-2:]
+    rows = jnp.argsort(~wants_more(sim, trees))[:fits]
+    few = jax.tree.map(lambda x: x[rows], trees)
+    few = run(sim, few, sizes[1:])
+    return jax.tree.map(lambda x, y: x.at[rows].set(y), trees[-2:], few)
+
+  trees = (rng_keys, budget, shared, tree, carry)
+  return run(jnp.int32(0), jax.tree.map(jnp.asarray, trees), sizes)
 
 
 def simulation(
@@ -129,7 +147,7 @@ def simulation(
   *,
   new_node: chex.Array,
   active: chex.Array,
-  expand_fn: Expand,
+  expand_fn: Callable[..., Any],
   root_action_selection_fn: Callable[..., chex.Array],
   interior_action_selection_fn: Callable[..., chex.Array],
   max_depth: chex.Numeric,
@@ -142,8 +160,9 @@ def simulation(
     carry: passed through `expand_fn`.
     new_node: `[]` or `[B]` int32, index of the next new node.
     active: `[B]` bool, the trees that change.
-    expand_fn, root_action_selection_fn, interior_action_selection_fn,
-      max_depth: see `search`.
+    expand_fn: as of `search`, given what is shared.
+    root_action_selection_fn, interior_action_selection_fn, max_depth: see
+      `search`.
   """
   path = select(
     rng_keys,
@@ -255,7 +274,7 @@ def select(
 def expand(
   tree: mctx.Tree,
   path: Path,
-  expand_fn: Expand,
+  expand_fn: Callable[..., Any],
   carry: Any,
   new_node: chex.Array,
   active: chex.Array,

@@ -61,16 +61,18 @@ def search(
   """
   expander = expansion.Expander(apply_fn, params, task, config)
   keys = expansion.Keys.of(rng_keys)
-  root, prompt, beside = expander.root(keys, state, context)
+  root, shared, beside = expander.root(keys, state, context)
   tree = plant(config, keys, root)
   tree, beside = loop.search(
     keys.walks,
     tree,
-    expand_fn=lambda *args: expander.leaf(keys, prompt, *args),
+    expand_fn=expander.leaf,
     root_action_selection_fn=config.policy.choose_at_root,
     interior_action_selection_fn=config.policy.choose_below,
     max_depth=config.depth,
+    shared=shared,
     carry=beside,
+    sizes=config.sizes(rng_keys.shape[0]),
     is_done=(lambda beside: beside.solved) if config.plays_solution else None,
   )
   return Move(

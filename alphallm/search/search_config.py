@@ -31,6 +31,7 @@ class SearchConfig:
   play_solution: bool = True  # a solution found in the tree is played
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
+  shrink: int = 0  # quarterings of the batch, once so few are unsolved
 
   def __post_init__(self):
     if self.permission not in ("nothing", "rules", "checker"):
@@ -43,6 +44,11 @@ class SearchConfig:
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
+
+  def sizes(self, batch: int) -> tuple[int, ...]:
+    """Return the batches in which B problems are searched after the first."""
+    sizes = [batch >> 2 * i for i in range(1, self.shrink + 1)]
+    return tuple(size for size in sizes if size)
 
   @property
   def plays_solution(self) -> bool:

@@ -47,8 +47,9 @@ def step(params, rng_key, action, place):
   return output, place
 
 
-def count(visit, place, carry):
+def count(shared, visit, place, carry):
   """Walk, and note which node was made when."""
+  del shared
   times, sim = carry
   node = jnp.where(visit.active, visit.node, times.shape[1])
   times = times.at[jnp.arange(B), node].set(sim, mode="drop")
@@ -74,20 +75,15 @@ def search_like(kind, num_simulations, max_depth):
   )
 
 
-def ours(shared, **options):
+def ours(arguments, **options):
   names = ("root", "num_simulations", "invalid_actions", "extra_data")
-  tree = loop.plant(*(shared[name] for name in names))
+  tree = loop.plant(*(arguments[name] for name in names))
   times = jnp.full((B, tree.num_simulations + 1), -1)
-  rest = {k: v for k, v in shared.items() if k not in names}
-  return unoptimized.jit(
-    lambda keys: loop.search(
-      keys,
-      tree,
-      expand_fn=count,
-      carry=(times, jnp.int32(1)),
-      **rest | options,
-    )
-  )(jax.random.split(jax.random.key(1), B))
+  rest = {k: v for k, v in arguments.items() if k not in names}
+  rest = {"expand_fn": count, "carry": (times, jnp.int32(1))} | rest | options
+  return unoptimized.jit(lambda keys: loop.search(keys, tree, **rest))(
+    jax.random.split(jax.random.key(1), B)
+  )
 
 
 def assert_equal_trees(found, expected):
@@ -149,3 +145,25 @@ def test_a_tree_that_is_done_rests():
 def test_no_simulations_leave_the_root():
   tree, (_, sim) = ours(search_like("puct", 0, 1))
   assert sim == 1 and tree.node_visits.tolist() == [[1]] * B
+
+
+def test_a_smaller_batch_finds_the_same_trees():
+  shared = search_like("gumbel", 12, 12)
+  late = np.array([2, 5, 9, 4])
+
+  def walk(start, visit, place, carry):
+    visits, late = carry
+    output, place = step(None, None, visit.action, place + start)
+    return output, place, (visits + visit.active, late)
+
+  options = dict(
+    expand_fn=walk,
+    shared=np.arange(B, dtype=np.int32),
+    carry=(np.zeros(B, np.int32), late),
+    is_done=lambda carry: carry[0] >= carry[1],
+  )
+  whole, (visits, _) = ours(shared, **options)
+  assert visits.tolist() == late.tolist()
+  for sizes in ((2,), (3, 2, 1), (1,)):
+    found, carry = ours(shared, sizes=sizes, **options)
+    assert_equal_trees((found, carry), (whole, (visits, late)))

@@ -454,6 +454,19 @@ def test_a_problem_alone_equals_it_in_a_batch(policy):
     trees.assert_near(alone, repeated(whole, row))
 
 
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_a_shrinking_batch_changes_nothing(kind):
+  problems, keys = toy_problems(6), keys_like(B, 6)
+  moves = [
+    searcher(TASKS[kind], dataclasses.replace(SOLVER, shrink=shrink))(
+      PARAMS, keys, problems
+    )
+    for shrink in (0, 1)
+  ]
+  assert len(set(moves[0].cost.nodes.tolist())) > 1
+  trees.assert_near(*moves)
+
+
 @pytest.mark.parametrize("max_depth", [3, 1])
 def test_a_solved_problem_equals_it_beside_an_unsolved_one(max_depth):
   """A row that has its solution is not searched on for its neighbours' sake.

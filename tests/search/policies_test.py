@@ -59,7 +59,7 @@ def searcher(expand, policy, num_simulations, max_depth, invalid_actions):
     tree, _ = loop.search(
       keys,
       loop.plant(planted, num_simulations, invalid, extra_data),
-      expand_fn=lambda visit, embedding, carry: (
+      expand_fn=lambda shared, visit, embedding, carry: (
         *expand(None, None, visit.action, embedding),
         carry,
       ),
