@@ -33,6 +33,13 @@ def get_config(variant: str = "4"):
   config.search.max_depth = 2 * int(blocks)
   config.train.num_iterations = _ITERATIONS.get(int(blocks), 120)
   config.train.num_eval_problems = 512
+  if "append" in options:
+    config.task.context = "append"
+    config.search.shrink = 1  # a node costs more here than a smaller batch
+    config.learner.batch_size = 32  # episodes; each holds all of its states
+    config.learner.capacity = 8_000
+    config.learner.min_examples = 500
+    config.train.num_iterations *= 2
   config.learner.decay_steps = 90 * config.train.num_iterations
   if "no_search" in options:
     # The same candidates, the same rules, the same checker, but no tree: a
@@ -42,11 +49,7 @@ def get_config(variant: str = "4"):
     config.train.num_iterations *= 4  # they are shorter; compare by time
     config.train.evaluate_every *= 4
     config.train.checkpoint_every *= 4
-  if "append" in options:
-    config.task.context = "append"
-    config.learner.batch_size = 32  # episodes; each holds all of its states
-    config.learner.capacity = 8_000
-    config.learner.min_examples = 500
+    config.learner.decay_steps = 50 * config.train.num_iterations
   if "ci" in options:
     config.train.num_iterations = 16
     config.train.evaluate_every = 4

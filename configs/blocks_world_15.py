@@ -23,7 +23,7 @@ def get_config(most: str = "15"):
   if blocks > 8:
     config.model.update(num_layers=6, embed_dim=128, num_heads=8)
     config.model.update(num_kv_heads=4, mlp_dim=384)
-    config.search.num_simulations = 32
+    config.search.update(num_simulations=32, shrink=2)
     config.selfplay.num_slots = 512
     config.learner.update(batch_size=512, learning_rate=1e-3)
     config.learner.update(decay_steps=60_000, capacity=400_000)
