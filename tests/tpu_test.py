@@ -35,8 +35,9 @@ network = transformer.TransformerConfig(
   vocab_size=task.vocab_size, num_layers=2, embed_dim=32, num_heads=2,
   num_kv_heads=1, head_dim=16, mlp_dim=32, mlp="relu2", dtype="bfloat16")
 apply_fn = transformer.PolicyValueTransformer(network).apply
-player = selfplay.SelfPlayConfig(num_slots=16, num_moves=2, num_targets=3)
-search = mcts.SearchConfig(num_simulations=4, num_candidates=4, max_depth=3)
+player = selfplay.SelfPlayConfig(num_slots=32, num_moves=2, num_targets=3)
+search = mcts.SearchConfig(
+  num_simulations=4, num_candidates=4, max_depth=3, shrink=1)
 training = learner.LearnerConfig(batch_size=16, capacity=64)
 tx = learner.make_tx(training)
 
@@ -48,11 +49,11 @@ whole, split = sharding.replicated(mesh), sharding.batch(mesh)
 like = lambda f, *args: jax.eval_shape(f, *args)
 params = place(like(lambda key: transformer.init_params(network, key),
                     jax.random.key(0)), whole)
-keys = place(like(lambda: jax.random.split(jax.random.key(0), 16)), split)
+keys = place(like(lambda: jax.random.split(jax.random.key(0), 32)), split)
 problems = place(task.sample_numpy(__import__("numpy").random.default_rng(0),
-                                   16), split)
+                                   32), split)
 next_problems = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
-  (16, 2, *x.shape[1:]), x.dtype, sharding=split), problems)
+  (32, 2, *x.shape[1:]), x.dtype, sharding=split), problems)
 slots = place(like(lambda k, p: selfplay.start(task, player, k, p), keys,
                    problems), split)
 play_round = functools.partial(
