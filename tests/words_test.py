@@ -26,7 +26,7 @@ TASKS = {
 def test_example(task, context):
   settings = tiny_config.get_config().to_dict()
   settings["task"] = TASKS[task] | {"context": context}
-  settings["learner"]["capacity"] = 1000
+  settings["learner"].update(capacity=1000, augment=False)
   run = config.make_run(config_dict.ConfigDict(settings))
   params = transformer.init_params(run.model.config, jax.random.key(0))
   problems = run.task.sample_numpy(np.random.default_rng(0), 2, "test")
