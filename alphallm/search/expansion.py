@@ -215,10 +215,11 @@ class Expander:
     wins &= ~done[:, None]
     pages = beside.pages
     if self._pages:
-      page_id = jnp.where(visit.active, visit.node - 1, config.num_simulations)
-      pages = tree_cache.write(pages, page_id, page.kv, span.lengths)
+      # A node that is made again has the same page; what is written for it, or
+      # for a tree that rests, belongs to no node.
+      pages = tree_cache.write(pages, visit.new_node - 1, page.kv, span.lengths)
       slot = jnp.arange(config.depth)[None] == node.depth[:, None]
-      page_ids = jnp.where(slot, page_id[:, None], page_ids)
+      page_ids = jnp.where(slot, visit.node[:, None] - 1, page_ids)
     spends = visit.active & ~done
     spent = jax.tree.map(lambda x: jnp.where(spends, x, 0), cost)
     beside = Beside(

@@ -26,14 +26,16 @@ ROOT, UNVISITED = mctx.Tree.ROOT_INDEX, mctx.Tree.UNVISITED
 
 @chex.dataclass(frozen=True)
 class Visit:
-  """What a simulation asks to be evaluated, each `[B]`.
+  """What a simulation asks to be evaluated.
 
   Attributes:
-    node: int32, index that the child has, or is to have, in its tree.
-    action: int32, the action that leads to it from its parent.
-    active: bool, zeros = the tree rests and the answer is not used.
+    new_node: `[]` int32, index of the nodes that it makes.
+    node: `[B]` int32, index that the child has, or is to have, in its tree.
+    action: `[B]` int32, the action that leads to it from its parent.
+    active: `[B]` bool, zeros = the tree rests and the answer is not used.
   """
 
+  new_node: chex.Array
   node: chex.Array
   action: chex.Array
   active: chex.Array
@@ -158,7 +160,7 @@ def simulation(
     rng_keys: `[B]` keys (consumed).
     tree: the trees.
     carry: passed through `expand_fn`.
-    new_node: `[]` or `[B]` int32, index of the next new node.
+    new_node: `[]` int32, index of the nodes that are new.
     active: `[B]` bool, the trees that change.
     expand_fn: as of `search`, given what is shared.
     root_action_selection_fn, interior_action_selection_fn, max_depth: see
@@ -286,7 +288,7 @@ def expand(
     path: as `select` found it.
     expand_fn: evaluates.
     carry: passed through it.
-    new_node: `[]` or `[B]` int32, index of the next new node.
+    new_node: `[]` int32, index of the nodes that are new.
     active: `[B]` bool, the trees that change.
 
   Returns:
@@ -299,7 +301,7 @@ def expand(
   # At the greatest depth a node that is there already is evaluated again.
   node = jnp.where(node == UNVISITED, new_node, node)
   output, embedding, carry = expand_fn(
-    Visit(node=node, action=action, active=active),
+    Visit(new_node=new_node, node=node, action=action, active=active),
     jax.tree.map(lambda x: x[rows, parent], tree.embeddings),
     carry,
   )

@@ -58,12 +58,13 @@ def write(
 
   Args:
     pages: the pool.
-    page: `[B]` int32, the page's id; one that is none is not filled.
+    page: `[]` int32, the page's id, the same in every tree.
     kv: per layer `[B, page_tokens, 2, G, head_dim]`.
     lengths: `[B]` int32.
   """
-  rows = jnp.arange(lengths.shape[0])
-  put = lambda x, new: x.at[rows, page].set(new, mode="drop")
+  put = lambda x, new: jax.lax.dynamic_update_slice_in_dim(
+    x, new[:, None], page, axis=1
+  )
   return Pages(
     kv=jax.tree.map(put, pages.kv, kv), lengths=put(pages.lengths, lengths)
   )
