@@ -112,17 +112,18 @@ def search(
   def simulate(state):
     sim, trees = state
     rng_keys, budget, shared, tree, carry = trees
-    tree, carry = simulation(
+    active = wants_more(sim, trees)
+    path = select(
       jax.vmap(jax.random.fold_in, (0, None))(rng_keys, sim),
       tree,
-      carry,
-      new_node=sim + 1,
-      active=wants_more(sim, trees),
-      expand_fn=functools.partial(expand_fn, shared),
-      root_action_selection_fn=root_action_selection_fn,
-      interior_action_selection_fn=interior_action_selection_fn,
+      root_action_selection_fn,
+      interior_action_selection_fn,
       max_depth=max_depth,
+      active=active,
     )
+    evaluate = functools.partial(expand_fn, shared)
+    tree, carry, leaf = expand(tree, path, evaluate, carry, sim + 1, active)
+    tree = backup(tree, path, leaf, active)
     return sim + 1, (rng_keys, budget, shared, tree, carry)
 
   def run(sim, trees, sizes):
@@ -140,42 +141,6 @@ def search(
 
   trees = (rng_keys, budget, shared, tree, carry)
   return run(jnp.int32(0), jax.tree.map(jnp.asarray, trees), sizes)
-
-
-def simulation(
-  rng_keys: chex.PRNGKey,
-  tree: mctx.Tree,
-  carry: Any,
-  *,
-  new_node: chex.Array,
-  active: chex.Array,
-  expand_fn: Callable[..., Any],
-  root_action_selection_fn: Callable[..., chex.Array],
-  interior_action_selection_fn: Callable[..., chex.Array],
-  max_depth: chex.Numeric,
-) -> tuple[mctx.Tree, Any]:
-  """Run one simulation in every tree that is active; see `search`.
-
-  Args:
-    rng_keys: `[B]` keys (consumed).
-    tree: the trees.
-    carry: passed through `expand_fn`.
-    new_node: `[]` int32, index of the nodes that are new.
-    active: `[B]` bool, the trees that change.
-    expand_fn: as of `search`, given what is shared.
-    root_action_selection_fn, interior_action_selection_fn, max_depth: see
-      `search`.
-  """
-  path = select(
-    rng_keys,
-    tree,
-    root_action_selection_fn,
-    interior_action_selection_fn,
-    max_depth=max_depth,
-    active=active,
-  )
-  tree, carry, leaf = expand(tree, path, expand_fn, carry, new_node, active)
-  return backup(tree, path, leaf, active), carry
 
 
 def plant(
@@ -286,7 +251,7 @@ def expand(
   Args:
     tree: the trees.
     path: as `select` found it.
-    expand_fn: evaluates.
+    expand_fn: evaluates; as of `search`, given what is shared.
     carry: passed through it.
     new_node: `[]` int32, index of the nodes that are new.
     active: `[B]` bool, the trees that change.
