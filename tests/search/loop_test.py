@@ -8,15 +8,11 @@ import mctx
 import numpy as np
 import pytest
 import unoptimized
+from walk import INVALID, PRIORS, VALUES, B, K, step
 
 from alphallm.search import loop
 
-B, K, PLACES = 4, 5, 97
-RNG = np.random.default_rng(0)
-PRIORS = RNG.normal(size=(PLACES, K)).astype(np.float32)
-VALUES, REWARDS = RNG.random((2, PLACES)).astype(np.float32)
-INVALID = np.zeros((B, K), bool)
-INVALID[1, [0, 3]] = INVALID[2, 1:] = True
+RNG = np.random.default_rng(1)
 SELECT = {
   "puct": (
     functools.partial(mctx.muzero_action_selection, depth=0),
@@ -31,20 +27,6 @@ SELECT = {
     mctx.gumbel_muzero_interior_action_selection,
   ),
 }
-
-
-def step(params, rng_key, action, place):
-  """Walk among 97 places; one in seven is an end."""
-  del params, rng_key
-  place = (5 * place + action + 1) % PLACES
-  is_end = place % 7 == 0
-  output = mctx.RecurrentFnOutput(
-    reward=jnp.where(is_end, jnp.asarray(REWARDS)[place], 0.0),
-    discount=jnp.where(is_end, 0.0, 0.9),
-    prior_logits=jnp.asarray(PRIORS)[place],
-    value=jnp.where(is_end, 0.0, jnp.asarray(VALUES)[place]),
-  )
-  return output, place
 
 
 def count(shared, visit, place, carry):

@@ -6,29 +6,11 @@ import mctx
 import numpy as np
 import pytest
 import unoptimized
+from walk import INVALID, PRIORS, VALUES, B, K, step
 
 from alphallm.search import loop, policies
 
-B, K, N, DEPTH = 4, 5, 14, 4
-RNG = np.random.default_rng(0)
-PRIORS = RNG.normal(size=(97, K)).astype(np.float32)
-VALUES, REWARDS = RNG.random((2, 97)).astype(np.float32)
-INVALID = np.zeros((B, K), bool)
-INVALID[1, [0, 3]] = INVALID[2, 1:] = True
-
-
-def recurrent_fn(params, rng_key, action, place):
-  """Walk among 97 places; one in seven is an end."""
-  del params, rng_key
-  place = (5 * place + action + 1) % 97
-  is_end = place % 7 == 0
-  output = mctx.RecurrentFnOutput(
-    reward=jnp.where(is_end, jnp.asarray(REWARDS)[place], 0.0),
-    discount=jnp.where(is_end, 0.0, 0.9),
-    prior_logits=jnp.asarray(PRIORS)[place],
-    value=jnp.where(is_end, 0.0, jnp.asarray(VALUES)[place]),
-  )
-  return output, place
+N, DEPTH = 14, 4
 
 
 def root(place=None):
@@ -78,7 +60,7 @@ def searcher(expand, policy, num_simulations, max_depth, invalid_actions):
 @functools.cache
 def ours(policy, *, num_simulations=N, **options):
   return searcher(
-    recurrent_fn,
+    step,
     policy(**options),
     num_simulations,
     DEPTH,
@@ -92,7 +74,7 @@ def mctxs(policy, **options):
       None,
       key,
       root,
-      recurrent_fn,
+      step,
       num_simulations=N,
       max_depth=DEPTH,
       invalid_actions=jnp.float32(INVALID),
