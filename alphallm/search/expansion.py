@@ -34,7 +34,8 @@ class Node:
     wins: `[K]` bool, candidates that solve the problem at once.
     depth: `[]`, edges from the root.
     context_length: `[]`, tokens that lead here.
-    pages: `[D]`, ids of the pages that hold the tokens after the root.
+    pages: `[A]`, ids of the pages that hold the tokens after the root, of as
+      many edges as the ancestors of a node may have.
     context: `[C]`, those tokens, if they are recomputed.
   """
 
@@ -133,6 +134,16 @@ class Expander:
   def _recomputes(self) -> bool:
     return self.config.cache == "recompute" and not self._resets
 
+  @property
+  def _num_ancestors(self) -> int:
+    """A, pages that a node may read: one for each edge above its own."""
+    if not self._pages:
+      return 0
+    depth = self.config.depth
+    if self._asks:  # An episode is over by then; what lies below has no value.
+      depth = min(depth, self.task.max_steps)
+    return depth - 1
+
   def root(
     self, keys: Keys, state: types.State, context: types.Context
   ) -> tuple[mctx.RootFnOutput, Shared, Beside]:
@@ -152,7 +163,6 @@ class Expander:
     prompt, steps, logits, wins, value, cost = self._evaluate(
       keys, zeros, state, context, zeros, ()
     )
-    depth = self.config.depth if self._pages else 0
     node = Node(
       state=state,
       tokens=steps.tokens,
@@ -160,7 +170,9 @@ class Expander:
       wins=wins,
       depth=zeros,
       context_length=context.lengths,
-      pages=jnp.full((batch, depth), tree_cache.NO_PAGE, jnp.int32),
+      pages=jnp.full(
+        (batch, self._num_ancestors), tree_cache.NO_PAGE, jnp.int32
+      ),
       context=context.tokens[:, : None if self._recomputes else 0],
     )
     pages = ()
@@ -218,7 +230,7 @@ class Expander:
       # A node that is made again has the same page; what is written for it, or
       # for a tree that rests, belongs to no node.
       pages = tree_cache.write(pages, visit.new_node - 1, page.kv, span.lengths)
-      slot = jnp.arange(config.depth)[None] == node.depth[:, None]
+      slot = jnp.arange(page_ids.shape[1])[None] == node.depth[:, None]
       page_ids = jnp.where(slot, visit.node[:, None] - 1, page_ids)
     spends = visit.active & ~done
     spent = jax.tree.map(lambda x: jnp.where(spends, x, 0), cost)
