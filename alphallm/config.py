@@ -15,7 +15,7 @@ import numpy as np
 from alphallm import selfplay, tasks, tokenizer
 from alphallm.learning import learner
 from alphallm.models import transformer
-from alphallm.search import mcts, policies
+from alphallm.search import policies, tree_search
 
 
 class UserError(Exception):
@@ -46,7 +46,7 @@ class Run:
   seed: int
   task: tasks.Task
   model: transformer.PolicyValueTransformer
-  search: mcts.SearchConfig
+  search: tree_search.SearchConfig
   selfplay: selfplay.SelfPlayConfig
   learner: learner.LearnerConfig
   train: TrainConfig
@@ -113,7 +113,7 @@ def make_run(config: Any, workdir=None) -> Run:
     task=task,
     model=transformer.PolicyValueTransformer(model),
     search=_make(
-      mcts.SearchConfig,
+      tree_search.SearchConfig,
       "search",
       settings["search"],
       policy=make_policy(settings["search"]),
@@ -259,7 +259,7 @@ def _check_together(run: Run) -> None:
     )
 
 
-def for_evaluation(run: Run, num_simulations: int) -> mcts.SearchConfig:
+def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:
   """Return the run's search without its exploration."""
   return dataclasses.replace(
     run.search,
@@ -269,7 +269,7 @@ def for_evaluation(run: Run, num_simulations: int) -> mcts.SearchConfig:
   )
 
 
-GREEDY = mcts.SearchConfig(
+GREEDY = tree_search.SearchConfig(
   num_simulations=0, num_candidates=1, permission="nothing", noise=False
 )
 SAMPLED = dataclasses.replace(GREEDY, noise=True)

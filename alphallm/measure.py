@@ -7,12 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from alphallm.search import mcts, play
+from alphallm.search import play, tree_search
 from alphallm.tasks import base
 
 
 def solver(
-  apply_fn: Callable[..., Any], task: base.Task, config: mcts.SearchConfig
+  apply_fn: Callable[..., Any],
+  task: base.Task,
+  config: tree_search.SearchConfig,
 ) -> Callable[..., play.SearchResult]:
   """Return the jitted `f(params, rng_keys, problems) -> SearchResult`."""
   return jax.jit(

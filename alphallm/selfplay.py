@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from alphallm import types
-from alphallm.search import mcts, play
+from alphallm.search import play, tree_search
 from alphallm.tasks import base
 
 
@@ -79,7 +79,7 @@ def play_round(
   apply_fn: Callable[..., Any],
   task: base.Task,
   config: SelfPlayConfig,
-  search_config: mcts.SearchConfig,
+  search_config: tree_search.SearchConfig,
   params: Any,
   slots: Slots,
   problems: Any,
@@ -107,7 +107,7 @@ def play_round(
 
   def move(slots: Slots, fresh_problems):
     keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)
-    found = mcts.search(
+    found = tree_search.search(
       apply_fn,
       task,
       search_config,

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 
 from alphallm import config as config_lib
-from alphallm.search import mcts, play
+from alphallm.search import play, tree_search
 
 
 def example(
   run: config_lib.Run,
-  search: mcts.SearchConfig,
+  search: tree_search.SearchConfig,
   params: Any,
   problems: Any,
   *,
@@ -39,7 +39,7 @@ def example(
     problem
   )
   step = jax.jit(
-    lambda p, k, t: mcts.search(
+    lambda p, k, t: tree_search.search(
       run.model.apply, task, search, p, k, t.state, t.context
     )
   )
@@ -60,7 +60,7 @@ def example(
   return "\n".join(lines)
 
 
-def _move(task, trace, found: mcts.Move, move: int) -> list[str]:
+def _move(task, trace, found: tree_search.Move, move: int) -> list[str]:
   """Return the lines that tell of one move's search."""
   tree = found.tree
   context = np.asarray(trace.context.tokens[0])[: int(trace.context.lengths[0])]

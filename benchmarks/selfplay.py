@@ -23,13 +23,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from alphallm import compilation, selfplay, tasks  # noqa: E402
 from alphallm.models import transformer  # noqa: E402
-from alphallm.search import context, mcts  # noqa: E402
+from alphallm.search import context, tree_search  # noqa: E402
 
 
 def programs(task, args):
   """Return `{cache: jitted round}` and the arguments of a round."""
   config = selfplay.SelfPlayConfig(num_slots=args.slots, num_moves=args.moves)
-  search = mcts.SearchConfig(
+  search = tree_search.SearchConfig(
     num_simulations=args.simulations, rules_propose=True, play_solution=False
   )
   model_config = transformer.TransformerConfig(

@@ -15,12 +15,14 @@ import trees
 import unoptimized
 
 from alphallm import selfplay, sharding
-from alphallm.search import mcts, play
+from alphallm.search import play, tree_search
 
 B, MOVES = 16, 5
 TASK = toy_task.Walk("append", max_steps=3)
 CONFIG = selfplay.SelfPlayConfig(num_slots=B, num_moves=MOVES, num_targets=3)
-SEARCH = mcts.SearchConfig(num_simulations=5, num_candidates=4, max_depth=3)
+SEARCH = tree_search.SearchConfig(
+  num_simulations=5, num_candidates=4, max_depth=3
+)
 PARAMS = fake_model.init_params(
   toy_task.TOKENIZER.vocab_size, bias=toy_task.bias(), seed=3
 )

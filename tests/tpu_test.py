@@ -24,7 +24,7 @@ from jax.experimental import topologies
 from alphallm import selfplay, sharding
 from alphallm.learning import learner, replay
 from alphallm.models import transformer
-from alphallm.search import mcts, play
+from alphallm.search import play, tree_search
 
 topology = topologies.get_topology_desc(
   platform="tpu", topology_name=sys.argv[1])
@@ -36,7 +36,7 @@ network = transformer.TransformerConfig(
   num_kv_heads=1, head_dim=16, mlp_dim=32, mlp="relu2", dtype="bfloat16")
 apply_fn = transformer.PolicyValueTransformer(network).apply
 player = selfplay.SelfPlayConfig(num_slots=32, num_moves=2, num_targets=3)
-search = mcts.SearchConfig(
+search = tree_search.SearchConfig(
   num_simulations=4, num_candidates=4, max_depth=3, shrink=1)
 training = learner.LearnerConfig(batch_size=16, capacity=64)
 tx = learner.make_tx(training)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from alphallm import types
 from alphallm.search import context as context_lib
-from alphallm.search import mcts
+from alphallm.search import tree_search
 from alphallm.tasks import base
 
 
@@ -127,7 +127,7 @@ def play_line(
 def solve(
   apply_fn: Callable[..., Any],
   task: base.Task,
-  config: mcts.SearchConfig,
+  config: tree_search.SearchConfig,
   params: Any,
   rng_keys: chex.PRNGKey,
   problems: Any,
@@ -154,7 +154,7 @@ def solve(
 
   def move(carry):
     moves, trace, cost = carry
-    found = mcts.search(
+    found = tree_search.search(
       apply_fn,
       task,
       config,

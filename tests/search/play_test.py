@@ -11,10 +11,10 @@ import trees
 import unoptimized
 
 from alphallm import types
-from alphallm.search import context, mcts, play, policies
+from alphallm.search import context, play, policies, tree_search
 
 B, K, T, D = 4, 5, 3, 3
-CONFIG = mcts.SearchConfig(
+CONFIG = tree_search.SearchConfig(
   num_simulations=6,
   num_candidates=K,
   max_depth=3,
@@ -201,7 +201,9 @@ def test_cost_of_a_search_is_what_the_network_was_asked(kind):
   def search(params, keys, problems):
     state = jax.vmap(task.init)(problems)
     begin = jax.vmap(functools.partial(context.initial, task))(state)
-    found = mcts.search(counter, task, CONFIG, params, keys, state, begin)
+    found = tree_search.search(
+      counter, task, CONFIG, params, keys, state, begin
+    )
     return found.cost, found.tree.embeddings.state.terminated
 
   cost, over = search(tidy_params(), keys_like(B), problems)

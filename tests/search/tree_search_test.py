@@ -13,11 +13,11 @@ import trees
 import unoptimized
 
 from alphallm.models import transformer
-from alphallm.search import candidates, context, mcts, policies
+from alphallm.search import candidates, context, policies, tree_search
 from alphallm.tasks import blocks_world
 
 B = 4  # rows of every search, so that programs are shared
-CONFIG = mcts.SearchConfig(
+CONFIG = tree_search.SearchConfig(
   num_simulations=12,
   num_candidates=6,
   max_depth=3,
@@ -40,7 +40,9 @@ def searcher(task, config, apply_fn=fake_model.apply_fn):
   def run(params, keys, problems):
     state = jax.vmap(task.init)(problems)
     begin = jax.vmap(functools.partial(context.initial, task))(state)
-    return mcts.search(apply_fn, task, config, params, keys, state, begin)
+    return tree_search.search(
+      apply_fn, task, config, params, keys, state, begin
+    )
 
   return lambda *args: jax.tree.map(np.asarray, run(*args))
 
@@ -517,4 +519,4 @@ def test_resets_need_observations():
 )
 def test_bad_configs(options, message):
   with pytest.raises(ValueError, match=message):
-    mcts.SearchConfig(**options)
+    tree_search.SearchConfig(**options)
