@@ -15,6 +15,7 @@ _MODELS = [
 ]
 _PLOTS = ["matplotlib"]
 _DEV = [
+  "equinox",
   "hypothesis",
   "ipykernel",
   "jax[tpu]",

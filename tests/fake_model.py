@@ -7,7 +7,7 @@ so that a wrong mask, position or segment shows.
 import jax.numpy as jnp
 import numpy as np
 
-from alphallm.models import transformer
+from alphallm.models import network
 
 
 def init_params(
@@ -46,7 +46,7 @@ def apply_fn(params, tokens, positions, *, segments=(), read=None):
     logits = jnp.take_along_axis(logits, read[..., None], axis=2)
     values = jnp.take_along_axis(values, read, axis=2)
   kv = jnp.stack([own, own], axis=-2)[..., None, :]
-  return transformer.Output(logits=logits, value_logits=values, kv=(kv,))
+  return network.Output(logits=logits, value_logits=values, kv=(kv,))
 
 
 def reference(params, tokens):

@@ -1,0 +1,17 @@
+"""Networks, and what they are to a search."""
+
+from alphallm.models.network import Network, Output, without_cache
+from alphallm.models.transformer import (
+  PolicyValueTransformer,
+  TransformerConfig,
+  init_params,
+)
+
+__all__ = [
+  "Network",
+  "Output",
+  "PolicyValueTransformer",
+  "TransformerConfig",
+  "init_params",
+  "without_cache",
+]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from alphallm.models import attention
+from alphallm.models import attention, network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,22 +42,6 @@ class TransformerConfig:
       raise ValueError(f"head_dim={self.head_dim} is odd; RoPE needs pairs")
     if self.mlp not in ("swiglu", "geglu", "relu2"):
       raise ValueError(f"mlp={self.mlp!r} is none of swiglu, geglu, relu2")
-
-
-@chex.dataclass(frozen=True)
-class Output:
-  """What the network says of a batch of token spans.
-
-  Attributes:
-    logits: `[B, K, R, V]` float32, of the next token, at the places read.
-    value_logits: `[B, K, R]` float32; their sigmoid is the value, in [0, 1].
-    kv: per layer `[B, K, S, 2, G, head_dim]`, keys and values of the span, to
-      be put into a segment of a later call.
-  """
-
-  logits: chex.Array
-  value_logits: chex.Array
-  kv: tuple[chex.Array, ...]
 
 
 class RMSNorm(nn.Module):
@@ -144,7 +128,7 @@ class PolicyValueTransformer(nn.Module):
     *,
     segments: Sequence[attention.Segment] = (),
     read: chex.Array | None = None,
-  ) -> Output:
+  ) -> network.Output:
     """Pass over the spans.
 
     Args:
@@ -192,7 +176,7 @@ class PolicyValueTransformer(nn.Module):
       kernel_init=nn.initializers.zeros_init(),
       name="value_head",
     )(x)
-    return Output(
+    return network.Output(
       logits=logits.astype(jnp.float32),
       value_logits=value[..., 0].astype(jnp.float32),
       kv=tuple(cache),

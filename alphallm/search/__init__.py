@@ -1,0 +1,8 @@
+"""Everything that spends compute to find a better solution."""
+
+from alphallm.search.mcts import mcts
+from alphallm.search.play import SearchResult
+from alphallm.search.policies import Gumbel, Puct
+from alphallm.search.search_config import SearchConfig
+
+__all__ = ["Gumbel", "Puct", "SearchConfig", "SearchResult", "mcts"]

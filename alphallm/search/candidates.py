@@ -14,9 +14,8 @@ import jax.numpy as jnp
 
 from alphallm import tokenizer
 from alphallm.models import attention
-
-# Log-probability of what cannot be chosen; finite, so that sums stay numbers.
-IMPOSSIBLE = -1e9
+from alphallm.search import truncation as truncation_lib
+from alphallm.search.truncation import IMPOSSIBLE as IMPOSSIBLE
 
 
 @chex.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class _Beams:
   log_probs: chex.Array  # [B, K]
   perturbed: chex.Array  # [B, K]
   ended: chex.Array  # [B, K]
-  kv: tuple[chex.Array, ...]  # per layer [B, K, T - 1, 2, G, head_dim]
+  kv: tuple[chex.Array, ...]  # per layer [B, K, T - 1, ...]
   model_tokens: chex.Array  # [B], that the network processed
 
 
@@ -82,7 +81,8 @@ def sample(
   max_step_tokens: int,
   stop_ids: tuple[int, ...],
   noise: bool = True,
-  temperature: float = 1.0,
+  temperature: chex.Numeric = 1.0,
+  truncation: truncation_lib.Truncation = truncation_lib.NO_TRUNCATION,
 ) -> tuple[Candidates, chex.Array]:
   """Sample K distinct steps without replacement, by stochastic beam search.
 
@@ -90,18 +90,19 @@ def sample(
   with K = 1 greedy decoding.
 
   Args:
-    apply_fn: the network, see `alphallm.models.transformer`.
+    apply_fn: the network, see `alphallm.models.network`.
     params: its parameters.
     rng_keys: `[B]` keys, one per problem (consumed).
     logits: `[B, V]`, of the first token.
     positions: `[B]` int32, place of the first token in its context.
-    segments: what the steps attend to.
+    segments: what the steps attend to, the first of them shared.
     num_candidates: K.
     max_step_tokens: T.
     stop_ids: the tokens that end a step.
     noise: whether to sample; else the beams of highest probability.
-    temperature: divides the logits. The reported log-probabilities are those
-      of the distribution sampled from.
+    temperature: divides the logits; may be traced. The reported
+      log-probabilities are those of the distribution sampled from.
+    truncation: which tokens may be sampled.
 
   Returns:
     The candidates, and how many tokens the network processed, `[B]`.
@@ -112,7 +113,7 @@ def sample(
 
   def extend(beams: _Beams, logits: chex.Array) -> _Beams:
     """Append one token to every beam that has not ended; keep the K best."""
-    log_probs = jax.nn.log_softmax(logits / temperature)
+    log_probs = truncation_lib.log_probs(logits / temperature, truncation)
     stay = jnp.where(jnp.arange(vocab) == tokenizer.PAD_ID, 0.0, IMPOSSIBLE)
     log_probs = jnp.where(beams.ended[..., None], stay[None, None], log_probs)
     log_probs = beams.log_probs[..., None] + log_probs
@@ -163,7 +164,7 @@ def sample(
 
   first = jnp.where(jnp.arange(k) == 0, 0.0, IMPOSSIBLE)
   first = jnp.broadcast_to(first, (batch, k))
-  shape_of = lambda x: (batch, k, t - 1) + x.shape[2 if x.ndim == 5 else 3 :]
+  shape_of = lambda x: (batch, k, t - 1) + x.shape[2:]
   beams = _Beams(
     time=jnp.zeros((), jnp.int32),
     tokens=jnp.full((batch, k, t), tokenizer.PAD_ID, jnp.int32),

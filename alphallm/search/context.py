@@ -1,5 +1,7 @@
 """How the context of the policy grows: by appending, or by resetting."""
 
+from typing import Any
+
 import chex
 import jax.numpy as jnp
 
@@ -15,13 +17,13 @@ def size(task: base.Task) -> int:
   return task.max_prompt_tokens + task.max_steps * grown
 
 
-def initial(task: base.Task, state: types.State) -> types.Context:
-  """Return the context of an initial state (of one problem)."""
-  tokens = state.observation
+def initial(task: base.Task, problem: Any) -> types.Context:
+  """Return the context in which one problem begins."""
+  tokens, length = task.prompt(problem)
   padding = size(task) - tokens.shape[0]
   return types.Context(
     tokens=jnp.pad(tokens, (0, max(padding, 0)))[: size(task)],
-    lengths=state.observation_length,
+    lengths=length,
   )
 
 

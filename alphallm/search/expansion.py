@@ -100,7 +100,7 @@ class Expander:
   """Makes the nodes of B trees, which belong to one problem each.
 
   Attributes:
-    apply_fn: the network, see `alphallm.models.transformer`.
+    apply_fn: the network, see `alphallm.models.network`.
     params: of the network.
     task: the environment.
     config: how to search.
@@ -204,8 +204,10 @@ class Expander:
     if self._asks:
       child = jax.vmap(task.step)(node.state, tokens, lengths)
       done = child.terminated
-    else:
-      child, done = node.state, zeros > 0
+    else:  # Of what a step does nothing is known but that a text is over.
+      last = tokens[rows, jnp.maximum(lengths - 1, 0)]
+      done = node.state.terminated | (last == task.tokenizer.eos_id)
+      child = node.state.replace(terminated=done)
     grow = functools.partial(
       context_lib.added, task, sees_observation=self._asks
     )
@@ -239,10 +241,9 @@ class Expander:
       cost=beside.cost + spent,
       solved=beside.solved | (visit.active & jnp.any(wins, axis=-1)),
     )
-    reward = jnp.zeros_like(value)
     if config.permission == "checker":
       reward = child.reward
-    elif config.permission == "rules":
+    else:  # What has ended is judged by the network.
       reward = jnp.where(done & child.legal, value, 0.0)
     going_on = (~done).astype(value.dtype)
     output = mctx.RecurrentFnOutput(
@@ -309,9 +310,10 @@ class Expander:
       [*segments, own],
       num_candidates=config.num_candidates,
       max_step_tokens=task.max_step_tokens,
-      stop_ids=(task.delimiter_id, task.tokenizer.eos_id),
+      stop_ids=task.stop_ids,
       noise=config.noise,
       temperature=config.candidate_temperature,
+      truncation=config.truncation,
     )
     cost = types.Cost(
       decoded=decoded,

@@ -6,6 +6,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import mctx
 
 from alphallm import types
 from alphallm.search import context as context_lib
@@ -38,6 +39,8 @@ class SearchResult:
     value: `[B]` float32, of the first state, after its search.
     cost: what was spent on each problem.
     episode: every state, candidate and weight, `[B, ...]`.
+    tree: of the first move, its embeddings `expansion.Node`s; None where it was
+      not asked for.
   """
 
   tokens: chex.Array
@@ -45,6 +48,22 @@ class SearchResult:
   value: chex.Array
   cost: types.Cost
   episode: types.Episode
+  tree: mctx.Tree | None
+
+  @property
+  def candidates(self) -> chex.Array:
+    """The candidate steps of the first state, `[B, K, T]`, heaviest first."""
+    return self.episode.candidates[:, 0]
+
+  @property
+  def policy(self) -> chex.Array:
+    """The improved policy over the candidates, `[B, K]`."""
+    return self.episode.weights[:, 0]
+
+  @property
+  def step(self) -> chex.Array:
+    """The first step played, `[B, T]`."""
+    return self.episode.steps[:, 0]
 
 
 def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
@@ -56,7 +75,7 @@ def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
     problem: one problem of the task.
   """
   state = task.init(problem)
-  context = context_lib.initial(task, state)
+  context = context_lib.initial(task, problem)
   d, t = task.max_steps + 1, task.max_step_tokens
   r = 1 if task.context == "append" else d
   size = context.tokens.shape[0]
@@ -131,30 +150,31 @@ def solve(
   params: Any,
   rng_keys: chex.PRNGKey,
   problems: Any,
+  *,
+  max_moves: chex.Numeric | None = None,
+  keep_tree: bool = False,
 ) -> SearchResult:
   """Play B problems to their end, in one jitted loop over moves.
 
   Args:
-    apply_fn: the network, see `alphallm.models.transformer`.
+    apply_fn: the network, see `alphallm.models.network`.
     task: the environment.
     config: how each move is searched.
     params: of the network.
     rng_keys: `[B]` keys (consumed); a problem's result depends on its own key
       alone, however the problems are batched.
     problems: of the task, with a leading B.
+    max_moves: searches at most; may be traced. `None`: until all have ended.
+    keep_tree: whether the result holds the tree of the first move.
   """
   batch = rng_keys.shape[0]
+  max_moves = task.max_steps if max_moves is None else max_moves
   first = jax.vmap(lambda p: start(task, config.num_candidates, p))(problems)
   fold = jax.vmap(jax.random.fold_in, (0, None))
   play = jax.vmap(lambda *args: play_line(task, *args))
 
-  def is_running(carry):
-    moves, trace, _ = carry
-    return (moves < task.max_steps) & ~jnp.all(trace.state.terminated)
-
-  def move(carry):
-    moves, trace, cost = carry
-    found = tree_search.search(
+  def search(moves, trace):
+    return tree_search.search(
       apply_fn,
       task,
       config,
@@ -163,13 +183,29 @@ def solve(
       trace.state,
       trace.context,
     )
+
+  def is_running(carry):
+    moves, trace, _, _ = carry
+    running = ~jnp.all(trace.state.terminated)
+    return (moves < jnp.minimum(max_moves, task.max_steps)) & running
+
+  def move(carry):
+    moves, trace, cost, tree = carry
+    found = search(moves, trace)
     over = trace.state.terminated
     spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
-    return moves + 1, play(trace, found.line, found.value), cost + spent
+    if keep_tree:
+      keep = lambda new, old: jnp.where(moves == 0, new, old)
+      tree = jax.tree.map(keep, found.tree, tree)
+    trace = play(trace, found.line, found.value)
+    return moves + 1, trace, cost + spent, tree
 
-  _, trace, cost = jax.lax.while_loop(
-    is_running, move, (0, first, types.Cost.zeros(batch))
-  )
+  tree = None
+  if keep_tree:
+    shapes = jax.eval_shape(lambda: search(0, first).tree)
+    tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  begin = (jnp.int32(0), first, types.Cost.zeros(batch), tree)
+  _, trace, cost, tree = jax.lax.while_loop(is_running, move, begin)
   episode = trace.episode
   return SearchResult(
     tokens=episode.steps[:, :-1].reshape(batch, -1),
@@ -177,4 +213,5 @@ def solve(
     value=episode.root_values[:, 0],
     cost=cost,
     episode=episode,
+    tree=tree,
   )

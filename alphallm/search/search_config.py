@@ -11,6 +11,7 @@ import dataclasses
 from typing import Literal
 
 from alphallm.search import policies
+from alphallm.search.truncation import Truncation
 
 Permission = Literal["nothing", "rules", "checker"]
 
@@ -27,6 +28,9 @@ class SearchConfig:
   discount: float = 0.97  # per step
   noise: bool = True  # candidates are sampled; else the K most probable
   candidate_temperature: float = 1.0  # of the tokens sampled
+  top_k: int = 0  # tokens that may be sampled, see `Truncation`; 0: all
+  top_p: float = 1.0  # their share of the probability
+  min_p: float = 0.0  # their least probability, of the greatest
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
   play_solution: bool = True  # a solution found in the tree is played
   rules_propose: bool = False  # random legal steps where no candidate is legal
@@ -44,11 +48,16 @@ class SearchConfig:
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
+    _ = self.truncation  # refuses what is out of range
 
   def sizes(self, batch: int) -> tuple[int, ...]:
     """Return the batches in which B problems are searched after the first."""
     sizes = [batch >> 2 * i for i in range(1, self.shrink + 1)]
     return tuple(size for size in sizes if size)
+
+  @property
+  def truncation(self) -> Truncation:
+    return Truncation(top_k=self.top_k, top_p=self.top_p, min_p=self.min_p)
 
   @property
   def plays_solution(self) -> bool:

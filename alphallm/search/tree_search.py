@@ -47,7 +47,7 @@ def search(
   """Search one move for each of B problems.
 
   Args:
-    apply_fn: the network, see `alphallm.models.transformer`.
+    apply_fn: the network, see `alphallm.models.network`.
     task: the environment.
     config: how to search.
     params: of the network.

@@ -29,8 +29,8 @@ class Task(abc.ABC):
       observation in turn; `"reset"`: it reads the last observation alone,
       which must then tell the whole state.
     max_prompt_tokens: length of the longest prompt.
-    max_observation_tokens: O, length of the longest observation, the prompt
-      included (`init` answers with it).
+    max_observation_tokens: O, length of the longest observation; that of an
+      initial state is the prompt, unless `prompt` says otherwise.
     max_step_tokens: T, length of the longest step, its delimiter included.
     max_steps: D, after how many steps an episode ends unsolved.
   """
@@ -51,6 +51,11 @@ class Task(abc.ABC):
   def delimiter_id(self) -> int:
     """The token that ends a step (besides the end-of-sequence token)."""
     return self.tokenizer.id("\n")
+
+  @property
+  def stop_ids(self) -> tuple[int, ...]:
+    """The tokens that end a step."""
+    return (self.delimiter_id, self.tokenizer.eos_id)
 
   @property
   def levels(self) -> range:
@@ -80,6 +85,11 @@ class Task(abc.ABC):
     """As `sample_numpy`, from a JAX key (consumed)."""
     seed = np.asarray(jax.random.key_data(rng_key)).ravel()
     return self.sample_numpy(np.random.default_rng(seed), num_problems, split)
+
+  def prompt(self, problem: Any) -> tuple[chex.Array, chex.Array]:
+    """Return what the policy reads first, `(tokens [P], length [])`."""
+    state = self.init(problem)
+    return state.observation, state.observation_length
 
   @abc.abstractmethod
   def init(self, problem: Any) -> types.State:

@@ -43,7 +43,7 @@ def observed(state):
 def test_grows_as_lists_do(kind):
   task = TASKS[kind]
   states = walk(task, steps())
-  ctx = context.initial(task, states[0])
+  ctx = context.initial(task, states[0].inner.problem)
   expected = observed(states[0])
   assert ctx.tokens.shape == (context.size(task),)
   assert text(ctx) == expected
@@ -97,7 +97,7 @@ def test_the_longest_episode_fits(task):
   draw = unoptimized.jit(task.random_step)
   extend = unoptimized.jit(lambda *args: context.extend(task, *args))
   state = unoptimized.jit(task.init)(problem)
-  ctx = context.initial(task, state)
+  ctx = context.initial(task, problem)
   expected = observed(state)
   for i in range(task.max_steps):
     tokens, length = draw(jax.random.key(i), state)

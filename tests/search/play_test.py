@@ -200,7 +200,7 @@ def test_cost_of_a_search_is_what_the_network_was_asked(kind):
   @unoptimized.jit
   def search(params, keys, problems):
     state = jax.vmap(task.init)(problems)
-    begin = jax.vmap(functools.partial(context.initial, task))(state)
+    begin = jax.vmap(functools.partial(context.initial, task))(problems)
     found = tree_search.search(
       counter, task, CONFIG, params, keys, state, begin
     )

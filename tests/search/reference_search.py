@@ -144,16 +144,18 @@ class Search:
   def expand(self, node, action, index):
     step, asks = node.steps[action], self.permission != "nothing"
     walk = self.step(node.walk, step) if asks else node.walk
+    if not asks and step[-1] == toy_task.TOKENIZER.eos_id:
+      walk = {**walk, "over": True}
     if self.resets:
       context = toy_task.observe(walk)
     else:
       answer = toy_task.observe(walk) if asks else []
       context = [*node.context, *step, *answer]
     child = self.evaluate(index, walk, context, node.depth + 1)
-    over = asks and walk["over"]
+    over = walk["over"]
     if self.permission == "checker":
       child.reward = walk["reward"]
-    elif self.permission == "rules" and over and walk["legal"]:
+    elif over and walk["legal"]:
       child.reward = child.raw
     child.discount = 0.0 if over else self.discount
     if over:

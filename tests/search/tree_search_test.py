@@ -39,7 +39,7 @@ def searcher(task, config, apply_fn=fake_model.apply_fn):
   @unoptimized.jit
   def run(params, keys, problems):
     state = jax.vmap(task.init)(problems)
-    begin = jax.vmap(functools.partial(context.initial, task))(state)
+    begin = jax.vmap(functools.partial(context.initial, task))(problems)
     return tree_search.search(
       apply_fn, task, config, params, keys, state, begin
     )

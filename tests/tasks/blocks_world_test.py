@@ -333,8 +333,9 @@ def test_augmented_episodes_are_episodes_of_the_renamed_problem(kind):
   drawn = task.sample_numpy(np.random.default_rng(0), 12, "train")
   changed = 0
   for row in range(12):
-    state = first(jax.tree.map(lambda x, row=row: x[row], drawn))
-    steps, seen = [], begin(state)
+    problem = jax.tree.map(lambda x, row=row: x[row], drawn)
+    state = first(problem)
+    steps, seen = [], begin(problem)
     contexts = [seen.tokens]
     for move in range(3):
       tokens, length = draw(jax.random.key(move), state)
@@ -352,7 +353,8 @@ def test_augmented_episodes_are_episodes_of_the_renamed_problem(kind):
       after, _ = augment(key, contexts[i + 1], tokens[None])
       changed += text(before) != text(contexts[i])
       lines = text(before).splitlines()
-      state = first(read_state(task, lines[0]))
+      begun = read_state(task, lines[0])
+      state = first(begun)
       hashed = [
         stacks.class_hash(p.on, p.goal)
         for p in (
@@ -361,7 +363,7 @@ def test_augmented_episodes_are_episodes_of_the_renamed_problem(kind):
         )
       ]
       assert hashed[0] == hashed[1]
-      seen = begin(state)
+      seen = begin(begun)
       for line in [*lines[1::2], text(renamed).strip()]:
         tokens, length = (
           jnp.array(task.tokenizer.encode(line + "\n"), jnp.int32),

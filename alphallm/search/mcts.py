@@ -1,0 +1,53 @@
+"""Monte-Carlo tree search over steps: a function of a network and a task."""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm.models import network
+from alphallm.search import play, policies, search_config
+from alphallm.tasks import base
+
+
+def mcts(
+  apply_fn: network.Network,
+  task: base.Task,
+  *,
+  max_moves: chex.Numeric | None = None,
+  policy: policies.Policy = policies.Gumbel(gumbel_scale=0.0),  # noqa: B008
+  **settings: Any,
+) -> Callable[[Any, chex.PRNGKey, Any], play.SearchResult]:
+  """Return the search `(params, rng_key, problems) -> SearchResult`.
+
+  It is pure and made for `jax.jit`; a problem's result depends on the key and
+  on its place in the batch, and on no other problem.
+
+  Args:
+    apply_fn: the network; `models.without_cache` makes one of any function from
+      tokens to logits.
+    task: where the problems come from; `tasks.Text` for prompts.
+    max_moves: searches of a problem at most, 1 for its best next step; `None`:
+      until it is over.
+    policy: `policies.Gumbel` or `policies.Puct`; by default without noise.
+    **settings: of `SearchConfig`: `num_simulations`, `num_candidates`, ...
+  """
+  config = search_config.SearchConfig(policy=policy, **settings)
+
+  def run(params, rng_key, problems):
+    batch = jax.tree.leaves(problems)[0].shape[0]
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    return play.solve(
+      apply_fn,
+      task,
+      config,
+      params,
+      fold(rng_key, jnp.arange(batch)),
+      problems,
+      max_moves=max_moves,
+      keep_tree=True,
+    )
+
+  return run
