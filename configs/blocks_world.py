@@ -46,7 +46,7 @@ def get_config(variant: str = "4"):
     # candidate is drawn, a winning one is seen; what was solved is imitated.
     config.search.num_simulations = 0
     config.learner.learn_from = "solved"
-    config.train.num_iterations *= 4  # they are shorter; compare by time
+    config.train.num_iterations *= 3  # they are shorter; compare by time
     config.train.evaluate_every *= 4
     config.train.checkpoint_every *= 4
     config.learner.decay_steps = 50 * config.train.num_iterations
