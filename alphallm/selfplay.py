@@ -105,17 +105,22 @@ def play_round(
   begin = jax.vmap(lambda p: play.start(task, config.num_targets, p))
   play_line = jax.vmap(lambda *args: play.play_line(task, *args))
 
-  def move(slots: Slots, fresh_problems):
+  def arguments(slots: Slots):
     keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)
-    found = tree_search.search(
+    trace = slots.trace
+    return (
       apply_fn,
       task,
       search_config,
       params,
       keys,
-      slots.trace.state,
-      slots.trace.context,
+      trace.state,
+      trace.context,
     )
+
+  def move(carry, fresh_problems):
+    slots, forest = carry
+    found = tree_search.search(*arguments(slots), forest)
     trace = play_line(slots.trace, found.line, found.value)
     done = trace.state.terminated
     fresh = begin(fresh_problems)
@@ -127,10 +132,12 @@ def play_round(
       rng_keys=slots.rng_keys,
       num_moves=slots.num_moves + 1,
     )
-    return next_slots, (trace.episode, done, found.cost)
+    forest = tree_search.carry(search_config, found, ~done)
+    return (next_slots, forest), (trace.episode, done, found.cost)
 
   swap = lambda tree: jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)
-  slots, results = jax.lax.scan(move, slots, swap(problems))
+  begun = (slots, tree_search.no_forest(*arguments(slots)))
+  (slots, _), results = jax.lax.scan(move, begun, swap(problems))
   episodes, done, costs = swap(results)
   cost = jax.tree.map(lambda x: jnp.sum(x, axis=1), costs)
   return slots, Harvest(episodes=episodes, done=done, cost=cost)

@@ -117,6 +117,12 @@ class Expander:
         "a task that resets its context at every observation needs a search "
         "with permission 'rules' or 'checker'"
       )
+    answers = self.task.max_observation_tokens > 0
+    if self.config.carry_over and answers and not self._asks:
+      raise ValueError(
+        "carry_over needs permission 'rules' or 'checker': what the environment"
+        " answers to the step that is played is not in the tree"
+      )
 
   @property
   def _resets(self) -> bool:
@@ -146,7 +152,7 @@ class Expander:
 
   def root(
     self, keys: Keys, state: types.State, context: types.Context
-  ) -> tuple[mctx.RootFnOutput, Shared, Beside]:
+  ) -> tuple[mctx.RootFnOutput, tree_cache.Cache, types.Cost]:
     """Make the roots.
 
     Args:
@@ -155,8 +161,8 @@ class Expander:
       context: what the policy reads there.
 
     Returns:
-      The roots, what nodes below them read, and what lies beside the trees as
-      they begin.
+      The roots, the cache of their contexts, with empty pages for the nodes
+      below them, and what they have cost.
     """
     batch = context.lengths.shape[0]
     zeros = jnp.zeros((batch,), jnp.int32)
@@ -184,9 +190,7 @@ class Expander:
         prompt.kv, self.config.num_simulations, page_tokens
       )
     root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
-    solved = jnp.any(wins, axis=-1)
-    shared = Shared(keys=keys, prompt=prompt)
-    return root, shared, Beside(pages=pages, cost=cost, solved=solved)
+    return root, tree_cache.Cache(prompt=prompt, pages=pages), cost
 
   def leaf(
     self,
@@ -243,8 +247,9 @@ class Expander:
     )
     if config.permission == "checker":
       reward = child.reward
-    else:  # What has ended is judged by the network.
-      reward = jnp.where(done & child.legal, value, 0.0)
+    else:  # What has just ended is judged by the network.
+      ends = done & ~node.state.terminated & child.legal
+      reward = jnp.where(ends, value, 0.0)
     going_on = (~done).astype(value.dtype)
     output = mctx.RecurrentFnOutput(
       reward=reward,

@@ -29,7 +29,8 @@ class Visit:
   """What a simulation asks to be evaluated.
 
   Attributes:
-    new_node: `[]` int32, index of the nodes that it makes.
+    new_node: `[]` int32, index of the nodes that it makes; `[B]` if some trees
+      held more nodes than others before.
     node: `[B]` int32, index that the child has, or is to have, in its tree.
     action: `[B]` int32, the action that leads to it from its parent.
     active: `[B]` bool, zeros = the tree rests and the answer is not used.
@@ -72,6 +73,7 @@ def search(
   interior_action_selection_fn: Callable[..., chex.Array],
   max_depth: chex.Numeric,
   budget: chex.Array | None = None,
+  held: chex.Array | None = None,
   shared: Any = (),
   carry: Any = (),
   is_done: Callable[[Any], chex.Array] | None = None,
@@ -88,6 +90,8 @@ def search(
     interior_action_selection_fn: as mctx has it.
     max_depth: D, most edges from the root to a leaf; may be traced.
     budget: `[B]` int32, simulations of each tree; `None`: N.
+    held: `[B]` int32, nodes that stand in each tree already, without its root;
+      with the budget at most N. `None`: none.
     shared: what `expand_fn` reads, `[B, ...]`.
     carry: what it reads and replaces from simulation to simulation.
     is_done: `carry -> [B]` bool, the trees that rest; `None`: none does.
@@ -105,13 +109,14 @@ def search(
     budget = jnp.full((batch,), num_simulations, jnp.int32)
 
   def wants_more(sim, trees):
-    _, budget, _, _, carry = trees
+    budget, carry = trees[1], trees[-1]
     more = sim < jnp.minimum(budget, num_simulations)
     return more & ~is_done(carry) if is_done else more
 
   def simulate(state):
     sim, trees = state
-    rng_keys, budget, shared, tree, carry = trees
+    rng_keys, budget, held, shared, tree, carry = trees
+    new_node = sim + 1 if held is None else sim + 1 + held
     active = wants_more(sim, trees)
     path = select(
       jax.vmap(jax.random.fold_in, (0, None))(rng_keys, sim),
@@ -122,9 +127,9 @@ def search(
       active=active,
     )
     evaluate = functools.partial(expand_fn, shared)
-    tree, carry, leaf = expand(tree, path, evaluate, carry, sim + 1, active)
+    tree, carry, leaf = expand(tree, path, evaluate, carry, new_node, active)
     tree = backup(tree, path, leaf, active)
-    return sim + 1, (rng_keys, budget, shared, tree, carry)
+    return sim + 1, (rng_keys, budget, held, shared, tree, carry)
 
   def run(sim, trees, sizes):
     """Simulate until what is left fits into the next size; go on there."""
@@ -139,14 +144,14 @@ def search(
     few = run(sim, few, sizes[1:])
     return jax.tree.map(lambda x, y: x.at[rows].set(y), trees[-2:], few)
 
-  trees = (rng_keys, budget, shared, tree, carry)
+  trees = (rng_keys, budget, held, shared, tree, carry)
   return run(jnp.int32(0), jax.tree.map(jnp.asarray, trees), sizes)
 
 
 def plant(
   root: mctx.RootFnOutput,
   num_simulations: int,
-  invalid_actions: chex.Array,
+  invalid_actions: chex.Array | None = None,
   extra_data: Any = None,
 ) -> mctx.Tree:
   """Return trees that hold their roots, with room for N more nodes.
@@ -154,10 +159,12 @@ def plant(
   Args:
     root: prior logits `[B, K]`, value `[B]`, embedding `[B, ...]`.
     num_simulations: N.
-    invalid_actions: `[B, K]`, ones = invalid at the root.
+    invalid_actions: `[B, K]`, ones = invalid at the root; `None`: none is.
     extra_data: of the trees, `[B, ...]`.
   """
   batch, k = root.prior_logits.shape
+  if invalid_actions is None:
+    invalid_actions = jnp.zeros((batch, k), bool)
   room = (batch, num_simulations + 1)
   dtype = root.value.dtype
   at_root = lambda x: jnp.zeros(room + x.shape[1:], x.dtype).at[:, ROOT].set(x)
@@ -253,7 +260,7 @@ def expand(
     path: as `select` found it.
     expand_fn: evaluates; as of `search`, given what is shared.
     carry: passed through it.
-    new_node: `[]` int32, index of the nodes that are new.
+    new_node: `[]` or `[B]` int32, index of the nodes that are new.
     active: `[B]` bool, the trees that change.
 
   Returns:

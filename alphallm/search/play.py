@@ -48,7 +48,7 @@ class SearchResult:
   value: chex.Array
   cost: types.Cost
   episode: types.Episode
-  tree: mctx.Tree | None
+  tree: mctx.Tree | None = None
 
   @property
   def candidates(self) -> chex.Array:
@@ -173,39 +173,38 @@ def solve(
   fold = jax.vmap(jax.random.fold_in, (0, None))
   play = jax.vmap(lambda *args: play_line(task, *args))
 
-  def search(moves, trace):
-    return tree_search.search(
-      apply_fn,
-      task,
-      config,
-      params,
-      fold(rng_keys, moves),
-      trace.state,
-      trace.context,
-    )
+  def arguments(moves, trace):
+    keys = fold(rng_keys, moves)
+    return apply_fn, task, config, params, keys, trace.state, trace.context
 
   def is_running(carry):
-    moves, trace, _, _ = carry
+    moves, trace, *_ = carry
     running = ~jnp.all(trace.state.terminated)
     return (moves < jnp.minimum(max_moves, task.max_steps)) & running
 
   def move(carry):
-    moves, trace, cost, tree = carry
-    found = search(moves, trace)
+    moves, trace, cost, forest, tree = carry
+    found = tree_search.search(*arguments(moves, trace), forest)
     over = trace.state.terminated
     spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
     if keep_tree:
       keep = lambda new, old: jnp.where(moves == 0, new, old)
       tree = jax.tree.map(keep, found.tree, tree)
     trace = play(trace, found.line, found.value)
-    return moves + 1, trace, cost + spent, tree
+    forest = tree_search.carry(config, found, ~trace.state.terminated)
+    return moves + 1, trace, cost + spent, forest, tree
 
   tree = None
   if keep_tree:
-    shapes = jax.eval_shape(lambda: search(0, first).tree)
+    shapes = jax.eval_shape(
+      lambda: tree_search.search(*arguments(0, first)).tree
+    )
     tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  begin = (jnp.int32(0), first, types.Cost.zeros(batch), tree)
-  _, trace, cost, tree = jax.lax.while_loop(is_running, move, begin)
+  cost = types.Cost.zeros(batch)
+  forest = tree_search.no_forest(*arguments(0, first))
+  _, trace, cost, _, tree = jax.lax.while_loop(
+    is_running, move, (jnp.int32(0), first, cost, forest, tree)
+  )
   episode = trace.episode
   return SearchResult(
     tokens=episode.steps[:, :-1].reshape(batch, -1),

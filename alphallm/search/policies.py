@@ -40,6 +40,7 @@ class Policy(Protocol):
     budget: chex.Array,
     *,
     num_simulations: int,
+    visits: chex.Array,
   ) -> tuple[mctx.RootFnOutput, Any]:
     """Return the root to search from, and the `extra_data` of the trees.
 
@@ -49,6 +50,7 @@ class Policy(Protocol):
       invalid_actions: `[B, K]`, ones = invalid.
       budget: `[B]` int32, simulations to come, at most `num_simulations`.
       num_simulations: N.
+      visits: `[B, K]` int32, that the actions have had in earlier searches.
     """
 
   def choose_at_root(
@@ -82,10 +84,12 @@ class GumbelData:
     root_gumbel: `[B, K]` float32, the noise at the root.
     schedule: `[B, N + 1]` int32, how many visits an action must have had to be
       considered at the root, for each simulation.
+    before: `[B, K]` int32, visits of earlier searches, which do not count.
   """
 
   root_gumbel: chex.Array
   schedule: chex.Array
+  before: chex.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Gumbel:
     return dataclasses.replace(self, gumbel_scale=0.0)
 
   def prepare(
-    self, rng_keys, root, invalid_actions, budget, *, num_simulations
+    self, rng_keys, root, invalid_actions, budget, *, num_simulations, visits
   ):
     logits = _mask(root.prior_logits, invalid_actions)
     k = logits.shape[-1]
@@ -117,12 +121,13 @@ class Gumbel:
     data = GumbelData(
       root_gumbel=self.gumbel_scale * jax.vmap(draw)(rng_keys),
       schedule=jnp.asarray(_schedules(k, num_simulations))[budget, num_valid],
+      before=visits,
     )
     return root.replace(prior_logits=logits), data
 
   def choose_at_root(self, rng_key, tree, node):
     del rng_key
-    visits = tree.children_visits[node]
+    visits = tree.children_visits[node] - tree.extra_data.before
     considered = tree.extra_data.schedule[jnp.sum(visits)]
     return _best(
       tree.children_prior_logits[node] + tree.extra_data.root_gumbel,
@@ -140,7 +145,10 @@ class Gumbel:
     del rng_keys
     logits = tree.children_prior_logits[:, _ROOT]
     qvalues = jax.vmap(self._qvalues, (0, None))(tree, _ROOT)
-    visits = tree.children_visits[:, _ROOT]
+    total = tree.children_visits[:, _ROOT]
+    visits = total - tree.extra_data.before
+    # Where this search had no budget left, those before it decide.
+    visits = jnp.where(jnp.any(visits > 0, -1, keepdims=True), visits, total)
     action = _best(
       logits + tree.extra_data.root_gumbel,
       qvalues,
@@ -180,9 +188,9 @@ class Puct:
     return dataclasses.replace(self, dirichlet_fraction=0.0, temperature=0.0)
 
   def prepare(
-    self, rng_keys, root, invalid_actions, budget, *, num_simulations
+    self, rng_keys, root, invalid_actions, budget, *, num_simulations, visits
   ):
-    del budget, num_simulations
+    del budget, num_simulations, visits
     k = root.prior_logits.shape[-1]
     draw = lambda key: jax.random.dirichlet(
       key, jnp.full((k,), self.dirichlet_alpha)

@@ -35,6 +35,7 @@ class SearchConfig:
   play_solution: bool = True  # a solution found in the tree is played
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
+  carry_over: bool = False  # the subtree of the step played is searched on
   shrink: int = 0  # quarterings of the batch, once so few are unsolved
 
   def __post_init__(self):

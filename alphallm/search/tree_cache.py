@@ -28,6 +28,19 @@ class Pages:
   lengths: chex.Array
 
 
+@chex.dataclass(frozen=True)
+class Cache:
+  """What is kept for a batch of trees.
+
+  Attributes:
+    prompt: keys and values of the roots' contexts, a segment of C tokens.
+    pages: of the nodes below; () where contexts reset or are recomputed.
+  """
+
+  prompt: attention.Segment
+  pages: Pages | tuple[()]
+
+
 def allocate(
   kv_like: tuple[chex.Array, ...], num_pages: int, page_tokens: int
 ) -> Pages:
@@ -58,13 +71,18 @@ def write(
 
   Args:
     pages: the pool.
-    page: `[]` int32, the page's id, the same in every tree.
+    page: `[]` int32, the page's id, the same in every tree; or `[B]`, where an
+      id that no page has writes nothing.
     kv: per layer `[B, page_tokens, 2, G, head_dim]`.
     lengths: `[B]` int32.
   """
-  put = lambda x, new: jax.lax.dynamic_update_slice_in_dim(
-    x, new[:, None], page, axis=1
-  )
+
+  def put(x, new):
+    if page.ndim:
+      rows = jnp.arange(page.shape[0])
+      return x.at[rows, page].set(new, mode="drop")
+    return jax.lax.dynamic_update_slice_in_dim(x, new[:, None], page, axis=1)
+
   return Pages(
     kv=jax.tree.map(put, pages.kv, kv), lengths=put(pages.lengths, lengths)
   )
@@ -84,4 +102,37 @@ def gather(pages: Pages, ids: chex.Array) -> attention.Segment:
       x[rows, ids].reshape(ids.shape[0], -1, *x.shape[3:]) for x in pages.kv
     ),
     mask=mask.reshape(ids.shape[0], 1, 1, -1),
+  )
+
+
+def follow(
+  cache: Cache, ids: chex.Array, page: chex.Array, length: chex.Array
+) -> Cache:
+  """Return the cache of subtrees; the page of their root joins the prompt.
+
+  Args:
+    cache: of the whole trees.
+    ids: `[B, N]` int32, the present page of each node below the new root.
+    page: `[B]` int32, that of the new root.
+    length: `[B]` int32, tokens of its context, those of its page included.
+  """
+  if cache.pages == ():  # The prompt is read by the root alone.
+    return cache
+  prompt, pages = cache.prompt, cache.pages
+  rows = jnp.arange(ids.shape[0])[:, None]
+  own = pages.lengths[rows[:, 0], page]
+  offset = jnp.arange(pages.kv[0].shape[2])[None]
+  context = prompt.mask.shape[-1]
+  place = jnp.where(
+    offset < own[:, None], (length - own)[:, None] + offset, context
+  )
+  append = lambda x, new: x.at[rows, place].set(
+    new[rows[:, 0], page], mode="drop"
+  )
+  mask = jnp.arange(context)[None] < length[:, None]
+  return Cache(
+    prompt=attention.Segment(
+      kv=jax.tree.map(append, prompt.kv, pages.kv), mask=mask[:, None, None]
+    ),
+    pages=jax.tree.map(lambda x: x[rows, ids], pages),
   )

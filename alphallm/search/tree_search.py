@@ -1,6 +1,6 @@
 """Tree search for one move: over candidate steps, with pages in the tree."""
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import chex
@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import mctx
 
 from alphallm import types
-from alphallm.search import expansion, loop, solution
+from alphallm.models import network
+from alphallm.search import carry_over, expansion, loop, solution, tree_cache
 from alphallm.search.candidates import IMPOSSIBLE
 from alphallm.search.search_config import Permission as Permission
 from alphallm.search.search_config import SearchConfig as SearchConfig
@@ -26,6 +27,7 @@ class Move:
     raw_value: `[B]`, the network's, before it.
     cost: what was spent.
     tree: the tree, its embeddings `expansion.Node`s.
+    cache: keys and values of the root's context and of the tree's nodes.
   """
 
   line: types.Line
@@ -33,71 +35,160 @@ class Move:
   raw_value: chex.Array
   cost: types.Cost
   tree: mctx.Tree
+  cache: tree_cache.Cache
 
 
 def search(
-  apply_fn: Callable[..., Any],
+  apply_fn: network.Network,
   task: base.Task,
   config: SearchConfig,
   params: Any,
   rng_keys: chex.PRNGKey,
   state: types.State,
   context: types.Context,
+  forest: carry_over.Forest | None = None,
 ) -> Move:
   """Search one move for each of B problems.
 
   Args:
-    apply_fn: the network, see `alphallm.models.network`.
+    apply_fn: the network.
     task: the environment.
     config: how to search.
     params: of the network.
     rng_keys: `[B]` keys (consumed).
     state: the states to move from, every field with a leading B.
     context: what the policy reads there.
+    forest: trees to go on with, from `carry_over.follow`, whose roots are these
+      states. A tree gets as many simulations as its nodes leave of the budget.
 
   Raises:
     ValueError: if the task resets its context, but the search may not see the
       observations that the new context consists of.
   """
   expander = expansion.Expander(apply_fn, params, task, config)
-  keys = expansion.Keys.of(rng_keys)
-  root, shared, beside = expander.root(keys, state, context)
-  tree = plant(config, keys, root)
+  keys, n = expansion.Keys.of(rng_keys), config.num_simulations
+  plant = functools.partial(_plant, expander, keys, state, context)
+  if forest is None:
+    (forest, cost), held = plant(), None
+  else:
+    forest, cost = carry_over.complete(forest, plant)
+    held = forest.size - 1
+  tree, budget = forest.tree, n + 1 - forest.size
+  raw_value = tree.raw_values[:, tree.ROOT_INDEX]
   tree, beside = loop.search(
     keys.walks,
-    tree,
+    prepare(config, keys, tree, budget),
     expand_fn=expander.leaf,
     root_action_selection_fn=config.policy.choose_at_root,
     interior_action_selection_fn=config.policy.choose_below,
     max_depth=config.depth,
-    shared=shared,
-    carry=beside,
+    budget=budget,
+    held=held,
+    shared=expansion.Shared(keys=keys, prompt=forest.cache.prompt),
+    carry=expansion.Beside(
+      pages=forest.cache.pages,
+      cost=cost,
+      solved=jnp.any(
+        tree.embeddings.wins & (tree.node_visits > 0)[..., None], (1, 2)
+      ),
+    ),
     sizes=config.sizes(rng_keys.shape[0]),
     is_done=(lambda beside: beside.solved) if config.plays_solution else None,
   )
   return Move(
     line=decide(config, keys, tree),
     value=tree.node_values[:, tree.ROOT_INDEX],
-    raw_value=root.value,
+    raw_value=raw_value,
     cost=beside.cost,
     tree=tree,
+    cache=tree_cache.Cache(prompt=forest.cache.prompt, pages=beside.pages),
   )
 
 
-def plant(
-  config: SearchConfig, keys: expansion.Keys, root: mctx.RootFnOutput
+def no_forest(
+  apply_fn: network.Network,
+  task: base.Task,
+  config: SearchConfig,
+  params: Any,
+  rng_keys: chex.PRNGKey,
+  state: types.State,
+  context: types.Context,
+) -> carry_over.Forest | None:
+  """Return what to begin with where `carry` follows each search.
+
+  A forest without trees; `None` if the config carries none over. The arguments
+  are those of `search`, and only their shapes count.
+  """
+  if not config.carry_over:
+    return None
+  expander = expansion.Expander(apply_fn, params, task, config)
+  keys = expansion.Keys.of(rng_keys)
+  return carry_over.bare(lambda: _plant(expander, keys, state, context))
+
+
+def carry(
+  config: SearchConfig, move: Move, going_on: chex.Array
+) -> carry_over.Forest | None:
+  """Return the forest for the next search, after the move was played.
+
+  Args:
+    config: how to search.
+    move: the search, of whose line no more than one step was played.
+    going_on: `[B]` bool; of problems that are over nothing is carried.
+  """
+  if not config.carry_over:
+    return None
+  action = move.line.actions[:, 0]
+  return carry_over.follow(move.tree, move.cache, action, going_on)
+
+
+def _plant(expander, keys, state, context):
+  """Return trees of nothing but their roots, and what these have cost."""
+  root, cache, cost = expander.root(keys, state, context)
+  forest = carry_over.Forest(
+    tree=loop.plant(root, expander.config.num_simulations),
+    cache=cache,
+    size=jnp.ones(root.value.shape, jnp.int32),
+  )
+  return forest, cost
+
+
+def prepare(
+  config: SearchConfig,
+  keys: expansion.Keys,
+  tree: mctx.Tree,
+  budget: chex.Array,
 ) -> mctx.Tree:
-  """Return trees of their roots, with the policy's noise."""
-  impossible = root.prior_logits <= IMPOSSIBLE / 2
-  n = config.num_simulations
+  """Return the trees with the policy's noise and plan at their roots.
+
+  Args:
+    config: how to search.
+    keys: of the move.
+    tree: whose roots are to be searched.
+    budget: `[B]` int32, simulations to come.
+  """
+  root = jax.tree.map(lambda x: x[:, tree.ROOT_INDEX], tree.embeddings)
+  logits = tree.children_prior_logits[:, tree.ROOT_INDEX]
+  impossible = logits <= IMPOSSIBLE / 2
   root, extra_data = config.policy.prepare(
     keys.noise,
-    root,
+    mctx.RootFnOutput(
+      prior_logits=logits,
+      value=tree.node_values[:, tree.ROOT_INDEX],
+      embedding=root,
+    ),
     impossible,
-    jnp.full(root.value.shape, n),
-    num_simulations=n,
+    budget,
+    num_simulations=config.num_simulations,
+    visits=tree.children_visits[:, tree.ROOT_INDEX],
   )
-  return loop.plant(root, n, impossible, extra_data)
+  return tree.replace(
+    children_prior_logits=tree.children_prior_logits.at[:, tree.ROOT_INDEX].set(
+      root.prior_logits
+    ),
+    root_invalid_actions=impossible,
+    extra_data=extra_data,
+  )
 
 
 def decide(

@@ -37,6 +37,7 @@ def searcher(expand, policy, num_simulations, max_depth, invalid_actions):
       invalid,
       jnp.full((batch,), num_simulations),
       num_simulations=num_simulations,
+      visits=jnp.zeros(invalid.shape, jnp.int32),
     )
     tree, _ = loop.search(
       keys,

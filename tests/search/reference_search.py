@@ -61,14 +61,34 @@ class Search:
   rule: str = "gumbel"
   noise: np.ndarray | None = None
   tied: bool = False  # whether PUCT met a tie, which mctx breaks at random
+  held: int = 0  # nodes that an earlier search left below the root
 
   def run(self, walk=None, context=None):
     walk = walk or toy_task.start(self.problem)
     self.root = self.evaluate(0, walk, context or toy_task.observe(walk), 0)
     if self.noise is None:
       self.noise = np.zeros(self.num_candidates)
-    for simulation in range(self.num_simulations):
+    self.before = np.zeros(self.num_candidates, int)
+    return self.go_on()
+
+  def go_on(self):
+    for simulation in range(self.budget):
       self.simulate(self.root, simulation)
+    return self
+
+  @property
+  def budget(self):
+    return self.num_simulations - self.held
+
+  def follow(self, action):
+    """Go down to a child, and number the nodes below it anew, in order."""
+    self.root = self.root.children[action]
+    self.before = self.root.visits.copy()
+    nodes = self.nodes
+    for place, index in enumerate(sorted(nodes)):
+      nodes[index].index = place
+      nodes[index].depth -= 1
+    self.held = len(nodes) - 1
     return self
 
   @property
@@ -129,11 +149,12 @@ class Search:
     action = self.select_root(simulation) if is_root else self.select(node)
     child = node.children.get(action)
     if child is None:
-      child = self.expand(node, action, simulation + 1)
+      child = self.expand(node, action, self.held + simulation + 1)
       node.children[action] = child
       below = child.raw
     elif child.depth >= self.max_depth:
       below = child.raw  # looked at again, and nothing new is seen
+      child.returns.append(below)
     else:
       below = self.simulate(child, simulation)
     total = child.reward + child.discount * below
@@ -155,7 +176,7 @@ class Search:
     over = walk["over"]
     if self.permission == "checker":
       child.reward = walk["reward"]
-    elif over and walk["legal"]:
+    elif over and walk["legal"] and not node.walk["over"]:
       child.reward = child.raw
     child.discount = 0.0 if over else self.discount
     if over:
@@ -197,14 +218,17 @@ class Search:
       return self.puct(self.root, self.valid)
     if not self.valid.any():
       return 0
-    level = halving(self.valid.sum(), self.num_simulations)[simulation]
-    scores = np.where(self.root.visits == level, self.scores(), -np.inf)
+    level = halving(self.valid.sum(), self.budget)[simulation]
+    visits = self.root.visits - self.before
+    scores = np.where(visits == level, self.scores(), -np.inf)
     return int(np.argmax(scores))
 
   def action(self):
     if self.rule == "puct":
       return int(np.argmax(self.root.visits))
-    most = self.root.visits == self.root.visits.max()
+    visits = self.root.visits - self.before
+    visits = visits if visits.any() else self.root.visits
+    most = visits == visits.max()
     return int(np.argmax(np.where(most, self.scores(), -np.inf)))
 
   def improved(self):
@@ -219,12 +243,13 @@ class Search:
   # siblings, as in MuZero.
 
   def puct(self, node, valid=True):
-    n = 1 + node.visits.sum()
+    n = 1 + len(node.returns)
     c = 1.25 + math.log((n + 19652 + 1) / 19652)
     seen, q = node.visits > 0, node.qvalues
     known = [node.value, *q[seen]]
     low, high = min(known), max(known)
-    self.tied |= bool(seen.any() and high - low < 1e-6)  # stretched to 0 or 1
+    # Stretched to 0 or 1 by a rounding; below an end all is exactly 0.
+    self.tied |= bool(seen.any() and high - low < 1e-6 and high > 0)
     q = np.where(seen, (q - low) / max(high - low, 1e-8), 0.0)
     explore = c * math.sqrt(n) * softmax(node.logits) / (1 + node.visits)
     scores = np.where(valid, q + explore, -np.inf)
