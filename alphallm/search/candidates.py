@@ -20,18 +20,22 @@ from alphallm.search.truncation import IMPOSSIBLE as IMPOSSIBLE
 
 @chex.dataclass(frozen=True)
 class Candidates:
-  """K distinct steps of a node for each of B problems.
+  """K steps of a node for each of B problems.
 
   Attributes:
     tokens: `[B, K, T]` int32, padded; the last token of a whole step is a stop.
     lengths: `[B, K]` int32, number of tokens.
     log_probs: `[B, K]` float32, of the whole step under the policy;
       `IMPOSSIBLE` or less where there was no further distinct step.
+    prior: `[B, K]` float32, from which the search starts, a logarithm: of steps
+      that are distinct their log-probability, of steps drawn independently
+      what the sampling left out of it (see `sample`).
   """
 
   tokens: chex.Array
   lengths: chex.Array
   log_probs: chex.Array
+  prior: chex.Array
 
 
 @chex.dataclass(frozen=True)
@@ -41,6 +45,7 @@ class _Beams:
   lengths: chex.Array  # [B, K]
   log_probs: chex.Array  # [B, K]
   perturbed: chex.Array  # [B, K]
+  correction: chex.Array  # [B, K]
   ended: chex.Array  # [B, K]
   kv: tuple[chex.Array, ...]  # per layer [B, K, T - 1, ...]
   model_tokens: chex.Array  # [B], that the network processed
@@ -81,13 +86,20 @@ def sample(
   max_step_tokens: int,
   stop_ids: tuple[int, ...],
   noise: bool = True,
+  distinct: bool = True,
   temperature: chex.Numeric = 1.0,
   truncation: truncation_lib.Truncation = truncation_lib.NO_TRUNCATION,
 ) -> tuple[Candidates, chex.Array]:
-  """Sample K distinct steps without replacement, by stochastic beam search.
+  """Sample K steps: without replacement, or independently of each other.
 
-  With K = 1 this is ancestral sampling; without noise it is beam search, and
-  with K = 1 greedy decoding.
+  Distinct steps come from stochastic beam search (Kool et al., 2019). With
+  K = 1 this is ancestral sampling; without noise it is beam search, and with
+  K = 1 greedy decoding.
+
+  Independent steps may be equal. That a step was drawn already speaks for it,
+  so that the prior of each draw is π/β alone, of the policy π and of the
+  distribution β that was sampled from, and equal draws add up (Hubert et al.,
+  2021, Sampled MuZero, eq. 8).
 
   Args:
     apply_fn: the network, see `alphallm.models.network`.
@@ -100,6 +112,7 @@ def sample(
     max_step_tokens: T.
     stop_ids: the tokens that end a step.
     noise: whether to sample; else the beams of highest probability.
+    distinct: whether steps are drawn without replacement.
     temperature: divides the logits; may be traced. The reported
       log-probabilities are those of the distribution sampled from.
     truncation: which tokens may be sampled.
@@ -107,24 +120,45 @@ def sample(
   Returns:
     The candidates, and how many tokens the network processed, `[B]`.
   """
+  if not (distinct or noise):
+    raise ValueError("steps drawn independently need noise")
   batch, vocab = logits.shape
   k, t = num_candidates, max_step_tokens
   rows = jnp.arange(batch)[:, None]
+  as_policy = (
+    truncation == truncation_lib.NO_TRUNCATION
+    and isinstance(temperature, float)
+    and temperature == 1
+  )
+
+  def draw(time):
+    keys = jax.vmap(jax.random.fold_in, (0, None))(rng_keys, time)
+    return jax.vmap(lambda key: jax.random.gumbel(key, (k, vocab)))(keys)
+
+  def choose(beams, log_probs):
+    """Return perturbed values, and which continuations of all are kept."""
+    if not distinct:
+      own = log_probs - beams.log_probs[..., None] + draw(beams.time)
+      token = jnp.argmax(own, axis=-1)
+      return beams.perturbed, jnp.arange(k)[None] * vocab + token
+    scores = log_probs
+    if noise:
+      scores = gumbel_children(log_probs, beams.perturbed, draw(beams.time))
+    return jax.lax.top_k(scores.reshape(batch, k * vocab), k)
 
   def extend(beams: _Beams, logits: chex.Array) -> _Beams:
-    """Append one token to every beam that has not ended; keep the K best."""
-    log_probs = truncation_lib.log_probs(logits / temperature, truncation)
+    """Append one token to every beam that has not ended; keep K."""
+    sampled = truncation_lib.log_probs(logits / temperature, truncation)
     stay = jnp.where(jnp.arange(vocab) == tokenizer.PAD_ID, 0.0, IMPOSSIBLE)
-    log_probs = jnp.where(beams.ended[..., None], stay[None, None], log_probs)
+    log_probs = jnp.where(beams.ended[..., None], stay[None, None], sampled)
     log_probs = beams.log_probs[..., None] + log_probs
-    if noise:
-      keys = jax.vmap(jax.random.fold_in, (0, None))(rng_keys, beams.time)
-      draw = lambda key: jax.random.gumbel(key, (k, vocab))
-      scores = gumbel_children(log_probs, beams.perturbed, jax.vmap(draw)(keys))
-    else:
-      scores = log_probs
-    perturbed, best = jax.lax.top_k(scores.reshape(batch, k * vocab), k)
+    perturbed, best = choose(beams, log_probs)
     parent, token = best // vocab, best % vocab
+    correction = beams.correction[rows, parent]
+    if not as_policy and not distinct:
+      left_out = jax.nn.log_softmax(logits) - sampled
+      left_out = left_out[rows, parent, token]
+      correction += jnp.where(beams.ended[rows, parent], 0.0, left_out)
     was_ended = beams.ended[rows, parent]
     is_stop = jnp.isin(token, jnp.asarray(stop_ids))
     return beams.replace(
@@ -135,6 +169,7 @@ def sample(
         log_probs.reshape(batch, k * vocab), best, axis=1
       ),
       perturbed=perturbed,
+      correction=correction,
       ended=was_ended | is_stop,
       kv=jax.tree.map(lambda x: x[rows, parent], beams.kv),
     )
@@ -162,7 +197,8 @@ def sample(
   def is_running(beams: _Beams):
     return (beams.time < t) & ~jnp.all(beams.ended)
 
-  first = jnp.where(jnp.arange(k) == 0, 0.0, IMPOSSIBLE)
+  is_root = (jnp.arange(k) == 0) | (not distinct)
+  first = jnp.where(is_root, 0.0, IMPOSSIBLE)
   first = jnp.broadcast_to(first, (batch, k))
   shape_of = lambda x: (batch, k, t - 1) + x.shape[2:]
   beams = _Beams(
@@ -171,6 +207,7 @@ def sample(
     lengths=jnp.zeros((batch, k), jnp.int32),
     log_probs=first,
     perturbed=first,
+    correction=jnp.zeros((batch, k)),
     ended=jnp.zeros((batch, k), bool),
     kv=tuple(jnp.zeros(shape_of(x), x.dtype) for x in segments[0].kv),
     model_tokens=jnp.zeros((batch,), jnp.int32),
@@ -179,6 +216,9 @@ def sample(
   if t > 1:
     beams = jax.lax.while_loop(is_running, advance, beams)
   candidates = Candidates(
-    tokens=beams.tokens, lengths=beams.lengths, log_probs=beams.log_probs
+    tokens=beams.tokens,
+    lengths=beams.lengths,
+    log_probs=beams.log_probs,
+    prior=beams.log_probs if distinct else beams.correction,
   )
   return candidates, beams.model_tokens

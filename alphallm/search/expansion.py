@@ -104,12 +104,14 @@ class Expander:
     params: of the network.
     task: the environment.
     config: how to search.
+    temperature: of the tokens sampled.
   """
 
   apply_fn: Callable[..., Any]
   params: Any
   task: base.Task
   config: SearchConfig
+  temperature: chex.Numeric
 
   def __post_init__(self):
     if self._resets and not self._asks and self.config.num_simulations > 0:
@@ -187,7 +189,10 @@ class Expander:
       if self._asks:
         page_tokens += self.task.max_observation_tokens
       pages = tree_cache.allocate(
-        prompt.kv, self.config.num_simulations, page_tokens
+        prompt.kv,
+        self.config.num_simulations,
+        page_tokens,
+        self.config.page_dtype,
       )
     root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
     return root, tree_cache.Cache(prompt=prompt, pages=pages), cost
@@ -317,7 +322,8 @@ class Expander:
       max_step_tokens=task.max_step_tokens,
       stop_ids=task.stop_ids,
       noise=config.noise,
-      temperature=config.candidate_temperature,
+      distinct=config.distinct,
+      temperature=self.temperature,
       truncation=config.truncation,
     )
     cost = types.Cost(

@@ -40,7 +40,10 @@ def ask(
     split, state
   )
   proposed = candidates_lib.Candidates(
-    tokens=tokens, lengths=lengths, log_probs=jnp.zeros_like(steps.log_probs)
+    tokens=tokens,
+    lengths=lengths,
+    log_probs=jnp.zeros_like(steps.log_probs),
+    prior=jnp.zeros_like(steps.prior),
   )
   stuck = ~jnp.any(after.legal, axis=-1)
   choose = lambda new, old: jnp.where(
@@ -66,27 +69,27 @@ def judge(
 
   Args:
     steps: the candidates.
-    after: the states that they lead to; None if the search may not ask.
-    prior_temperature: divides the log-probabilities of the steps.
+    after: the states that they lead to; None if the search may not ask, and
+      equal steps alone lead to the same state.
+    prior_temperature: divides the prior of the steps.
     sees_reward: whether the search is told which of them solve the problem.
   """
-  logits = steps.log_probs / prior_temperature
-  logits = jnp.where(
-    steps.log_probs <= IMPOSSIBLE / 2, IMPOSSIBLE, jnp.maximum(logits, -1e6)
-  )
-  no_wins = jnp.zeros(logits.shape, bool)
+  logits = jnp.maximum(steps.prior / prior_temperature, -1e6)
+  legal = steps.log_probs > IMPOSSIBLE / 2
   if after is None:
-    return logits, no_wins
-  legal = after.legal & (logits > IMPOSSIBLE / 2)
-  same = after.fingerprint[:, :, None] == after.fingerprint[:, None, :]
+    same = steps.tokens[:, :, None] == steps.tokens[:, None]
+    same = jnp.all(same, axis=-1)
+  else:
+    legal &= after.legal
+    same = after.fingerprint[:, :, None] == after.fingerprint[:, None]
   same = same & legal[:, :, None] & legal[:, None, :]
   merged = jax.nn.logsumexp(
     jnp.where(same, logits[:, None, :], IMPOSSIBLE), axis=-1
   )
   is_first = jnp.argmax(same, axis=-1) == jnp.arange(logits.shape[1])[None]
   logits = jnp.where(legal & is_first, merged, IMPOSSIBLE)
-  if not sees_reward:
-    return logits, no_wins
+  if after is None or not sees_reward:
+    return logits, jnp.zeros(logits.shape, bool)
   wins = legal & is_first & after.terminated & (after.reward > 0)
   loses = jnp.any(wins, -1, keepdims=True) & ~wins
   logits = jnp.where(

@@ -19,11 +19,13 @@ def mcts(
   max_moves: chex.Numeric | None = None,
   policy: policies.Policy = policies.Gumbel(gumbel_scale=0.0),  # noqa: B008
   **settings: Any,
-) -> Callable[[Any, chex.PRNGKey, Any], play.SearchResult]:
-  """Return the search `(params, rng_key, problems) -> SearchResult`.
+) -> Callable[..., play.SearchResult]:
+  """Return the search `(params, rng_key, problems, **dials) -> SearchResult`.
 
   It is pure and made for `jax.jit`; a problem's result depends on the key and
-  on its place in the batch, and on no other problem.
+  on its place in the batch, and on no other problem. The dials are those of
+  `SearchConfig.dials`, `num_simulations` and others: given at the call, they
+  may be traced, and change without compiling again.
 
   Args:
     apply_fn: the network; `models.without_cache` makes one of any function from
@@ -36,7 +38,7 @@ def mcts(
   """
   config = search_config.SearchConfig(policy=policy, **settings)
 
-  def run(params, rng_key, problems):
+  def run(params, rng_key, problems, **dials: chex.Numeric):
     batch = jax.tree.leaves(problems)[0].shape[0]
     fold = jax.vmap(jax.random.fold_in, (None, 0))
     return play.solve(
@@ -47,6 +49,7 @@ def mcts(
       fold(rng_key, jnp.arange(batch)),
       problems,
       max_moves=max_moves,
+      dials=config.dials(**dials),
       keep_tree=True,
     )
 

@@ -152,6 +152,7 @@ def solve(
   problems: Any,
   *,
   max_moves: chex.Numeric | None = None,
+  dials: tree_search.Dials | None = None,
   keep_tree: bool = False,
 ) -> SearchResult:
   """Play B problems to their end, in one jitted loop over moves.
@@ -165,6 +166,7 @@ def solve(
       alone, however the problems are batched.
     problems: of the task, with a leading B.
     max_moves: searches at most; may be traced. `None`: until all have ended.
+    dials: settings of the searches that may be traced.
     keep_tree: whether the result holds the tree of the first move.
   """
   batch = rng_keys.shape[0]
@@ -184,7 +186,7 @@ def solve(
 
   def move(carry):
     moves, trace, cost, forest, tree = carry
-    found = tree_search.search(*arguments(moves, trace), forest)
+    found = tree_search.search(*arguments(moves, trace), forest, dials)
     over = trace.state.terminated
     spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
     if keep_tree:

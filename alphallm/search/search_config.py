@@ -10,10 +10,28 @@ What it may ask of the environment is its `permission`:
 import dataclasses
 from typing import Literal
 
+import chex
+
 from alphallm.search import policies
 from alphallm.search.truncation import Truncation
 
 Permission = Literal["nothing", "rules", "checker"]
+
+
+@chex.dataclass(frozen=True)
+class Dials:
+  """Settings that may be traced: they change without compiling again.
+
+  Attributes:
+    num_simulations: `[]` or `[B]` int32, at most the config's, which is the
+      room of the trees.
+    max_depth: `[]` int32, at most the config's.
+    temperature: `[]` float32, of the tokens sampled.
+  """
+
+  num_simulations: chex.Numeric
+  max_depth: chex.Numeric
+  temperature: chex.Numeric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +45,7 @@ class SearchConfig:
   policy: policies.Policy = policies.Gumbel()
   discount: float = 0.97  # per step
   noise: bool = True  # candidates are sampled; else the K most probable
+  distinct: bool = True  # without replacement; else independently, and merged
   candidate_temperature: float = 1.0  # of the tokens sampled
   top_k: int = 0  # tokens that may be sampled, see `Truncation`; 0: all
   top_p: float = 1.0  # their share of the probability
@@ -35,6 +54,7 @@ class SearchConfig:
   play_solution: bool = True  # a solution found in the tree is played
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
+  page_dtype: str = ""  # of keys and values in pages; "": the network's own
   carry_over: bool = False  # the subtree of the step played is searched on
   shrink: int = 0  # quarterings of the batch, once so few are unsolved
 
@@ -49,12 +69,39 @@ class SearchConfig:
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
+    if self.page_dtype not in ("", "bfloat16", "float16", "float32"):
+      raise ValueError(
+        f"page_dtype={self.page_dtype!r} is none of bfloat16, float16, float32"
+      )
+    if not (self.distinct or self.noise):
+      raise ValueError("candidates that are not distinct need noise")
     _ = self.truncation  # refuses what is out of range
 
   def sizes(self, batch: int) -> tuple[int, ...]:
     """Return the batches in which B problems are searched after the first."""
     sizes = [batch >> 2 * i for i in range(1, self.shrink + 1)]
     return tuple(size for size in sizes if size)
+
+  def dials(self, **changed: chex.Numeric) -> Dials:
+    """Return the config's own dials, or some of them changed.
+
+    Raises:
+      ValueError: for a dial above what the config has room for. A traced one is
+        cut down to that instead.
+    """
+    room = {"num_simulations": self.num_simulations, "max_depth": self.depth}
+    for name, most in room.items():
+      value = changed.get(name)
+      if isinstance(value, int) and not 0 <= value <= most:
+        raise ValueError(f"{name}={value} is not 0 to the config's {most}")
+    return Dials(
+      **{
+        "num_simulations": self.num_simulations,
+        "max_depth": self.depth,
+        "temperature": self.candidate_temperature,
+        **changed,
+      }
+    )
 
   @property
   def truncation(self) -> Truncation:

@@ -42,7 +42,10 @@ class Cache:
 
 
 def allocate(
-  kv_like: tuple[chex.Array, ...], num_pages: int, page_tokens: int
+  kv_like: tuple[chex.Array, ...],
+  num_pages: int,
+  page_tokens: int,
+  dtype: str = "",
 ) -> Pages:
   """Return empty pages for keys and values like `kv_like`'s.
 
@@ -50,11 +53,12 @@ def allocate(
     kv_like: per layer `[B, C, 2, G, head_dim]`.
     num_pages: N, one for each expansion.
     page_tokens: most tokens that one expansion adds.
+    dtype: in which they are kept; "" for that of `kv_like`.
   """
   batch = kv_like[0].shape[0]
   return Pages(
     kv=tuple(
-      jnp.zeros((batch, num_pages, page_tokens) + x.shape[2:], x.dtype)
+      jnp.zeros((batch, num_pages, page_tokens) + x.shape[2:], dtype or x.dtype)
       for x in kv_like
     ),
     lengths=jnp.zeros((batch, num_pages), jnp.int32),
@@ -78,6 +82,7 @@ def write(
   """
 
   def put(x, new):
+    new = new.astype(x.dtype)
     if page.ndim:
       rows = jnp.arange(page.shape[0])
       return x.at[rows, page].set(new, mode="drop")
@@ -127,7 +132,7 @@ def follow(
     offset < own[:, None], (length - own)[:, None] + offset, context
   )
   append = lambda x, new: x.at[rows, place].set(
-    new[rows[:, 0], page], mode="drop"
+    new[rows[:, 0], page].astype(x.dtype), mode="drop"
   )
   mask = jnp.arange(context)[None] < length[:, None]
   return Cache(

@@ -12,6 +12,7 @@ from alphallm import types
 from alphallm.models import network
 from alphallm.search import carry_over, expansion, loop, solution, tree_cache
 from alphallm.search.candidates import IMPOSSIBLE
+from alphallm.search.search_config import Dials as Dials
 from alphallm.search.search_config import Permission as Permission
 from alphallm.search.search_config import SearchConfig as SearchConfig
 from alphallm.tasks import base
@@ -47,6 +48,7 @@ def search(
   state: types.State,
   context: types.Context,
   forest: carry_over.Forest | None = None,
+  dials: Dials | None = None,
 ) -> Move:
   """Search one move for each of B problems.
 
@@ -60,20 +62,28 @@ def search(
     context: what the policy reads there.
     forest: trees to go on with, from `carry_over.follow`, whose roots are these
       states. A tree gets as many simulations as its nodes leave of the budget.
+    dials: settings that may be traced; `None`: those of the config.
 
   Raises:
     ValueError: if the task resets its context, but the search may not see the
       observations that the new context consists of.
   """
-  expander = expansion.Expander(apply_fn, params, task, config)
-  keys, n = expansion.Keys.of(rng_keys), config.num_simulations
+  dials = dials or config.dials()
+  expander = expansion.Expander(
+    apply_fn, params, task, config, dials.temperature
+  )
+  keys = expansion.Keys.of(rng_keys)
   plant = functools.partial(_plant, expander, keys, state, context)
   if forest is None:
     (forest, cost), held = plant(), None
   else:
     forest, cost = carry_over.complete(forest, plant)
     held = forest.size - 1
-  tree, budget = forest.tree, n + 1 - forest.size
+  tree, max_depth = forest.tree, dials.max_depth
+  if not isinstance(max_depth, int):
+    max_depth = jnp.minimum(max_depth, config.depth)
+  budget = jnp.minimum(dials.num_simulations, config.num_simulations)
+  budget = jnp.maximum(budget + 1 - forest.size, 0)
   raw_value = tree.raw_values[:, tree.ROOT_INDEX]
   tree, beside = loop.search(
     keys.walks,
@@ -81,7 +91,7 @@ def search(
     expand_fn=expander.leaf,
     root_action_selection_fn=config.policy.choose_at_root,
     interior_action_selection_fn=config.policy.choose_below,
-    max_depth=config.depth,
+    max_depth=max_depth,
     budget=budget,
     held=held,
     shared=expansion.Shared(keys=keys, prompt=forest.cache.prompt),
@@ -121,7 +131,9 @@ def no_forest(
   """
   if not config.carry_over:
     return None
-  expander = expansion.Expander(apply_fn, params, task, config)
+  expander = expansion.Expander(
+    apply_fn, params, task, config, config.candidate_temperature
+  )
   keys = expansion.Keys.of(rng_keys)
   return carry_over.bare(lambda: _plant(expander, keys, state, context))
 

@@ -15,7 +15,7 @@ PROMPT = [4, 1, 2]
 
 
 @functools.cache
-def sampler(k, t, stop_ids, noise=True, temperature=1.0):
+def sampler(k, t, stop_ids, **options):
   """Return `f(params, keys, prompts, lengths)`, jitted."""
 
   @unoptimized.jit
@@ -41,8 +41,7 @@ def sampler(k, t, stop_ids, noise=True, temperature=1.0):
       num_candidates=k,
       max_step_tokens=t,
       stop_ids=stop_ids,
-      noise=noise,
-      temperature=temperature,
+      **options,
     )
 
   return sample
@@ -294,3 +293,41 @@ def test_children_of_a_sure_token():
     assert found[0] == 2.5
     assert np.all(found[1:] < -1e8)
     assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_independent_draws_follow_the_policy(temperature):
+  """Every draw by itself, and any two together; what is left out is π/β."""
+  vocab, stop_ids, n = 5, (3, 4), 8192
+  params = toy_params(vocab, scale=1.0)
+  steps = all_steps(params, vocab, 2, stop_ids, temperature)
+  policy = all_steps(params, vocab, 2, stop_ids)
+  found, _ = draw(
+    params,
+    keys_like(n),
+    3,
+    2,
+    stop_ids,
+    distinct=False,
+    temperature=temperature,
+  )
+  drawn = [[read(found, b, k) for k in range(3)] for b in range(n)]
+  p = np.exp(list(steps.values()))
+  for k in range(3):
+    counts = dict.fromkeys(steps, 0)
+    for row in drawn:
+      counts[row[k]] += 1
+    assert abs(chi_square(counts.values(), p, n)) < 4
+  equal = np.mean([row[0] == row[1] for row in drawn])
+  assert abs(equal - np.sum(p**2)) < 4 * np.sqrt(equal / n)
+  for b, k in itertools.product(range(8), range(3)):
+    step = drawn[b][k]
+    np.testing.assert_allclose(found.log_probs[b, k], steps[step], rtol=1e-4)
+    np.testing.assert_allclose(
+      found.prior[b, k], policy[step] - steps[step], atol=1e-5
+    )
+
+
+def test_the_prior_of_distinct_steps_is_their_probability():
+  found, _ = draw(toy_params(9), keys_like(3), 4, 3, (3,), temperature=2.0)
+  np.testing.assert_array_equal(found.prior, found.log_probs)
