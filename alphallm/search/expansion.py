@@ -65,6 +65,24 @@ class Beside:
 
 
 @chex.dataclass(frozen=True)
+class Note:
+  """What the making of nodes leaves beside the trees, `[B, ...]`.
+
+  Attributes:
+    kv: of the tokens that each node adds, per layer; () where there are no
+      pages.
+    length: int32, number of those tokens.
+    cost: of the node; none if it is an end.
+    solved: bool, whether a candidate of the node solves the problem.
+  """
+
+  kv: tuple[chex.Array, ...]
+  length: chex.Array
+  cost: types.Cost
+  solved: chex.Array
+
+
+@chex.dataclass(frozen=True)
 class Keys:
   """The keys of a move, `[B]` each."""
 
@@ -147,10 +165,11 @@ class Expander:
     """A, pages that a node may read: one for each edge above its own."""
     if not self._pages:
       return 0
-    depth = self.config.depth
+    # The pages of the deepest are read by none, unless they rise.
+    most = self.config.depth - (not self.config.carry_over)
     if self._asks:  # An episode is over by then; what lies below has no value.
-      depth = min(depth, self.task.max_steps)
-    return depth - 1
+      most = min(most, self.task.max_steps - 1)
+    return most
 
   def root(
     self, keys: Keys, state: types.State, context: types.Context
@@ -203,7 +222,7 @@ class Expander:
     visit: loop.Visit,
     node: Node,
     beside: Beside,
-  ) -> tuple[mctx.RecurrentFnOutput, Node, Beside]:
+  ) -> tuple[mctx.RecurrentFnOutput, Node, Note]:
     """Make the children that simulations ask for; see `loop.Expand`."""
     config, task = self.config, self.task
     rows = jnp.arange(visit.node.shape[0])
@@ -236,19 +255,14 @@ class Expander:
       shared.keys, visit.node, child, span, start, segments
     )
     wins &= ~done[:, None]
-    pages = beside.pages
     if self._pages:
-      # A node that is made again has the same page; what is written for it, or
-      # for a tree that rests, belongs to no node.
-      pages = tree_cache.write(pages, visit.new_node - 1, page.kv, span.lengths)
       slot = jnp.arange(page_ids.shape[1])[None] == node.depth[:, None]
       page_ids = jnp.where(slot, visit.node[:, None] - 1, page_ids)
-    spends = visit.active & ~done
-    spent = jax.tree.map(lambda x: jnp.where(spends, x, 0), cost)
-    beside = Beside(
-      pages=pages,
-      cost=beside.cost + spent,
-      solved=beside.solved | (visit.active & jnp.any(wins, axis=-1)),
+    note = Note(
+      kv=page.kv if self._pages else (),
+      length=span.lengths,
+      cost=jax.tree.map(lambda x: jnp.where(done, 0, x), cost),
+      solved=jnp.any(wins, axis=-1),
     )
     if config.permission == "checker":
       reward = child.reward
@@ -272,7 +286,21 @@ class Expander:
       pages=page_ids,
       context=whole,
     )
-    return output, made, beside
+    return output, made, note
+
+  def absorb(self, beside: Beside, visit: loop.Visit, note: Note) -> Beside:
+    """Keep what was noted when a node was made; see `loop.Absorb`."""
+    pages = beside.pages
+    if self._pages:
+      # A node that is made again has the same page; what is written for it, or
+      # for a tree that rests, belongs to no node.
+      pages = tree_cache.write(pages, visit.new_node - 1, note.kv, note.length)
+    spent = jax.tree.map(lambda x: jnp.where(visit.active, x, 0), note.cost)
+    return Beside(
+      pages=pages,
+      cost=beside.cost + spent,
+      solved=beside.solved | (visit.active & note.solved),
+    )
 
   def _evaluate(
     self,

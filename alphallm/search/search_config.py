@@ -56,6 +56,7 @@ class SearchConfig:
   cache: Literal["pages", "recompute"] = "pages"
   page_dtype: str = ""  # of keys and values in pages; "": the network's own
   carry_over: bool = False  # the subtree of the step played is searched on
+  width: int = 1  # leaves of a tree that are evaluated at once
   shrink: int = 0  # quarterings of the batch, once so few are unsolved
 
   def __post_init__(self):
@@ -69,6 +70,11 @@ class SearchConfig:
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
+    if self.width < 1 or (self.width > 1 and self.shrink):
+      raise ValueError(
+        f"width={self.width}, shrink={self.shrink}: a width above 1 is for few "
+        "problems, shrinking for many"
+      )
     if self.page_dtype not in ("", "bfloat16", "float16", "float32"):
       raise ValueError(
         f"page_dtype={self.page_dtype!r} is none of bfloat16, float16, float32"

@@ -89,6 +89,7 @@ def search(
     keys.walks,
     prepare(config, keys, tree, budget),
     expand_fn=expander.leaf,
+    absorb_fn=expander.absorb,
     root_action_selection_fn=config.policy.choose_at_root,
     interior_action_selection_fn=config.policy.choose_below,
     max_depth=max_depth,
@@ -103,6 +104,7 @@ def search(
       ),
     ),
     sizes=config.sizes(rng_keys.shape[0]),
+    width=config.width,
     is_done=(lambda beside: beside.solved) if config.plays_solution else None,
   )
   return Move(

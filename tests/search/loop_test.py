@@ -29,13 +29,18 @@ SELECT = {
 }
 
 
-def count(shared, visit, place, carry):
-  """Walk, and note which node was made when."""
-  del shared
+def evaluate(shared, visit, place, carry):
+  del shared, carry
+  return *step(None, None, visit.action, place), ()
+
+
+def count(carry, visit, note):
+  """Keep in mind which node was made when."""
+  del note
   times, sim = carry
   node = jnp.where(visit.active, visit.node, times.shape[1])
   times = times.at[jnp.arange(B), node].set(sim, mode="drop")
-  return *step(None, None, visit.action, place), (times, sim + 1)
+  return times, sim + 1
 
 
 def search_like(kind, num_simulations, max_depth):
@@ -62,7 +67,13 @@ def ours(arguments, **options):
   tree = loop.plant(*(arguments[name] for name in names))
   times = jnp.full((B, tree.num_simulations + 1), -1)
   rest = {k: v for k, v in arguments.items() if k not in names}
-  rest = {"expand_fn": count, "carry": (times, jnp.int32(1))} | rest | options
+  rest = {
+    "expand_fn": evaluate,
+    "absorb_fn": count,
+    "carry": (times, jnp.int32(1)),
+    **rest,
+    **options,
+  }
   return unoptimized.jit(lambda keys: loop.search(keys, tree, **rest))(
     jax.random.split(jax.random.key(1), B)
   )
@@ -134,12 +145,12 @@ def test_a_smaller_batch_finds_the_same_trees():
   late = np.array([2, 5, 9, 4])
 
   def walk(start, visit, place, carry):
-    visits, late = carry
-    output, place = step(None, None, visit.action, place + start)
-    return output, place, (visits + visit.active, late)
+    del carry
+    return *step(None, None, visit.action, place + start), ()
 
   options = dict(
     expand_fn=walk,
+    absorb_fn=lambda carry, visit, note: (carry[0] + visit.active, carry[1]),
     shared=np.arange(B, dtype=np.int32),
     carry=(np.zeros(B, np.int32), late),
     is_done=lambda carry: carry[0] >= carry[1],
@@ -149,3 +160,53 @@ def test_a_smaller_batch_finds_the_same_trees():
   for sizes in ((2,), (3, 2, 1), (1,)):
     found, carry = ours(shared, sizes=sizes, **options)
     assert_equal_trees((found, carry), (whole, (visits, late)))
+
+
+def test_width_k_visits_all_actions_in_a_round():
+  """One round of halving: each valid action once, as one after the other."""
+  shared = search_like("gumbel", K, 12)
+  narrow, wide = ours(shared)[0], ours(shared, width=K)[0]
+  for row in range(B):
+    if INVALID[row].any():
+      continue  # fewer actions: the round goes on below them
+    np.testing.assert_array_equal(
+      wide.children_visits[row, 0], narrow.children_visits[row, 0]
+    )
+    np.testing.assert_allclose(
+      wide.children_values[row, 0], narrow.children_values[row, 0], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["gumbel", "puct"])
+@pytest.mark.parametrize("max_depth", [2, 40])
+def test_wide_trees_are_whole(kind, max_depth):
+  """Budgets are spent exactly, and all visits and values are backed up."""
+  budget = np.array([0, 7, 40, 25])
+  shared = search_like(kind, 40, max_depth)
+  tree, _ = ours(shared, width=6, budget=budget)
+  tree = jax.tree.map(np.asarray, tree)
+  assert tree.children_visits[:, 0].sum(-1).tolist() == budget.tolist()
+  visited = tree.node_visits > 0
+  below = tree.children_visits.sum(-1)
+  for row, node in np.argwhere(visited):
+    if not below[row, node]:
+      continue
+    assert tree.node_visits[row, node] == 1 + below[row, node]
+    children = tree.children_index[row, node]
+    q = tree.children_rewards + tree.children_discounts * tree.children_values
+    mean = tree.raw_values[row, node]
+    mean += np.sum(tree.children_visits[row, node] * q[row, node])
+    np.testing.assert_allclose(
+      tree.node_values[row, node], mean / (1 + below[row, node]), rtol=1e-4
+    )
+    for action, child in enumerate(children):
+      if child > 0:
+        assert tree.parents[row, child] == node
+        assert tree.action_from_parent[row, child] == action
+  if max_depth == 40:
+    assert visited.sum(-1).tolist() == (budget + 1).tolist()
+
+
+def test_width_one_is_what_it_was():
+  with pytest.raises(ValueError, match="width 1"):
+    ours(search_like("puct", 4, 4), width=2, sizes=(2,))

@@ -197,3 +197,32 @@ def test_memory_is_known_before():
 def test_page_types_are_known():
   with pytest.raises(ValueError, match="page_dtype='int3' is none of"):
     tree_search.SearchConfig(page_dtype="int3")
+
+
+@pytest.mark.parametrize("kind", ["append", "reset"])
+def test_wide_searches_keep_their_pages_apart(kind):
+  """The same trees by pages and by recompute, each page that of its node."""
+  task, drawn = toy_task.Walk(kind, max_steps=6), problems(2)
+  drawn.legal[:], drawn.kind[:] = True, toy_task.OPEN  # games of six moves
+  results = []
+  for cache in "pages", "recompute":
+    solve = search.mcts(
+      fake_model.apply_fn,
+      task,
+      num_simulations=12,
+      num_candidates=K,
+      max_depth=3,
+      width=4,
+      permission="rules",
+      cache=cache,
+      carry_over=True,
+    )
+    results.append(unoptimized.jit(solve)(PARAMS, jax.random.key(1), drawn))
+  pages, recompute = results
+  np.testing.assert_array_equal(pages.tokens, recompute.tokens)
+  np.testing.assert_allclose(pages.value, recompute.value, atol=1e-5)
+  for name in "node_visits", "children_index", "children_visits":
+    np.testing.assert_array_equal(*(getattr(x.tree, name) for x in results))
+  visits = np.asarray(pages.tree.children_visits[:, 0]).sum(-1)
+  assert visits.tolist() == [12] * B
+  assert np.max(pages.cost.nodes) > 24  # several moves were searched

@@ -44,7 +44,7 @@ def searcher(expand, policy, num_simulations, max_depth, invalid_actions):
       loop.plant(planted, num_simulations, invalid, extra_data),
       expand_fn=lambda shared, visit, embedding, carry: (
         *expand(None, None, visit.action, embedding),
-        carry,
+        (),
       ),
       root_action_selection_fn=policy.choose_at_root,
       interior_action_selection_fn=policy.choose_below,

@@ -39,6 +39,7 @@ def searcher(policy, num_simulations):
   """Return `f(world, budget, keys) -> (tree, action, weights)`, jitted."""
 
   def expand(world, visit, place, carry):
+    del carry
     rows = jnp.arange(place.shape[0])
     # Past the leaves all stay where they are.
     inner = place < NODES - K**DEPTH
@@ -51,7 +52,7 @@ def searcher(policy, num_simulations):
       prior_logits=world["prior"][rows, child],
       value=going_on * world["value"][rows, child],
     )
-    return output, child, carry
+    return output, child, ()
 
   @unoptimized.jit
   def run(world, budget, keys):
