@@ -35,7 +35,8 @@ class State:
     terminated: `[]` bool, whether the episode is over (solved, illegal, no way
       on, or at the task's cap of steps).
     truncated: `[]` bool, whether it is over for the cap of steps alone.
-    reward: `[]` float32, the reward of the step that led here, 0 or 1.
+    reward: `[]` float32, the reward of the step that led here, in [0, 1]; 1 is
+      that of a solution.
     fingerprint: `[]` uint32, equal for equal states: two candidate steps with
       equal fingerprints lead to the same state, and one of them is enough.
     held_out: `[]` bool, whether the state is, up to symmetry, a problem of the

@@ -74,7 +74,12 @@ def test_tokens_are_those_decoded_and_those_read():
     nodes=0,
   )
   result = play.SearchResult(
-    tokens=None, solved=None, value=None, cost=cost, episode=None
+    tokens=None,
+    solved=None,
+    reward=None,
+    value=None,
+    cost=cost,
+    episode=None,
   )
   np.testing.assert_array_equal(measure.tokens(result), [11, 22])
 

@@ -90,7 +90,7 @@ def judge(
   logits = jnp.where(legal & is_first, merged, IMPOSSIBLE)
   if after is None or not sees_reward:
     return logits, jnp.zeros(logits.shape, bool)
-  wins = legal & is_first & after.terminated & (after.reward > 0)
+  wins = legal & is_first & after.terminated & (after.reward >= 1)
   loses = jnp.any(wins, -1, keepdims=True) & ~wins
   logits = jnp.where(
     loses & (logits > IMPOSSIBLE / 2), logits - _LOSES_TO_A_WIN, logits

@@ -35,7 +35,9 @@ class SearchResult:
 
   Attributes:
     tokens: `[B, D * T]` int32, the solution as text, steps in a row.
-    solved: `[B]` bool, whether the environment says that it is right.
+    solved: `[B]` bool, whether the environment says that it is right, which is
+      a reward of 1.
+    reward: `[B]` float32, of the last step, 0 where the text goes on.
     value: `[B]` float32, of the first state, after its search.
     cost: what was spent on each problem.
     episode: every state, candidate and weight, `[B, ...]`.
@@ -45,6 +47,7 @@ class SearchResult:
 
   tokens: chex.Array
   solved: chex.Array
+  reward: chex.Array
   value: chex.Array
   cost: types.Cost
   episode: types.Episode
@@ -89,7 +92,7 @@ def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
     root_values=jnp.zeros((d,)),
     mask=jnp.zeros((d,), bool).at[0].set(~state.held_out),
     num_steps=jnp.zeros((), jnp.int32),
-    solved=state.terminated & (state.reward > 0),
+    solved=state.terminated & (state.reward >= 1),
   )
   return Trace(state=state, context=context, episode=episode)
 
@@ -135,7 +138,7 @@ def play_line(
         )
       ),
       num_steps=d + 1,
-      solved=state.terminated & (state.reward > 0),
+      solved=state.terminated & (state.reward >= 1),
     )
     return index + 1, Trace(state=state, context=context, episode=episode)
 
@@ -211,6 +214,7 @@ def solve(
   return SearchResult(
     tokens=episode.steps[:, :-1].reshape(batch, -1),
     solved=episode.solved,
+    reward=jnp.where(trace.state.terminated, trace.state.reward, 0.0),
     value=episode.root_values[:, 0],
     cost=cost,
     episode=episode,

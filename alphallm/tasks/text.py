@@ -72,7 +72,8 @@ class Text(base.Task):
     delimiter_ids: the tokens that end a step, besides the end of the sequence.
     reward: what a text that is over is worth, for one problem: pure `jnp`, or
       a Python function made to be one by `on_host`. Its `length` is 0 for a
-      text that goes on, of which nothing is asked. `None`: 0 for all.
+      text that goes on, of which nothing is asked. In [0, 1], and 1 solves the
+      problem. `None`: 0 for all.
   """
 
   tokenizer: Any

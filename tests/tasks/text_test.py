@@ -149,3 +149,18 @@ def test_steps_of_any_size(granularity, options):
   assert root.shape == (3, 4, task.max_step_tokens)
   assert all(len({tuple(x) for x in row}) == 4 for row in root)
   np.testing.assert_allclose(result.policy.sum(-1), 1, rtol=1e-5)
+
+
+def test_a_reward_below_one_is_searched_on():
+  """A text that is half right is no solution: the best one is looked for."""
+  task = make(count_a, max_step_tokens=1, delimiter_ids=(), max_steps=2)
+  result = searched(task, answers=(1, 1, 1), num_candidates=8)
+  np.testing.assert_array_equal(result.solved, result.reward == 1)
+  assert np.any(result.solved)
+  task = make(
+    lambda *args: 0.5 * count_a(*args), max_step_tokens=1, max_steps=2
+  )
+  result = searched(task, answers=(1, 1, 1), num_candidates=8)
+  assert not np.any(result.solved)
+  assert np.all(np.asarray(result.reward) <= 0.5)
+  assert np.all(np.asarray(result.tree.node_visits[:, 0]) == 7)
