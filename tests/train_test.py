@@ -271,3 +271,30 @@ def test_problems_are_those_of_their_iteration():
   assert first.on.shape == (16, 2, 3)
   np.testing.assert_array_equal(first.goal, again.goal)
   assert (np.asarray(first.goal) != np.asarray(other.goal)).any()
+
+
+@pytest.mark.slow
+def test_a_killed_curriculum_goes_on_at_its_level(tmp_path):
+  options = (
+    CONFIG,
+    LENGTH,
+    "--config.task.max_blocks=5",
+    "--config.learner.capacity=512",
+    "--config.train.first_level=3",
+    "--config.train.level_up=0.1",
+  )
+  whole, broken = tmp_path / "whole", tmp_path / "broken"
+  ended = programs.run("train", *options, f"--workdir={whole}")
+  assert ended.code == 0, ended.err
+  running = programs.Running("train", *options, f"--workdir={broken}")
+  running.wait_for_lines(broken / "metrics.jsonl", 8)
+  running.process.kill()
+  running.wait()
+  ended = programs.run("train", *options, f"--workdir={broken}")
+  assert ended.code == 0 and "resumed" in ended.out, ended
+  lines, wanted = map(metrics.read_metrics, (broken, whole))
+  for line in (*lines, *wanted):
+    line.pop("train_seconds", None)
+  assert lines == wanted
+  levels = [line["level"] for line in wanted[1:]]
+  assert levels[0] == 3 and levels == sorted(levels) and levels[-1] > 3
