@@ -17,7 +17,7 @@ COLLECTIVES = (
   "reduce-scatter",
 )
 PROGRAM = """
-import functools, sys
+import dataclasses, functools, sys
 sys.path[:0] = sys.argv[3:]
 import conftest, jax, toy_task
 from jax.experimental import topologies
@@ -58,8 +58,9 @@ slots = place(like(lambda k, p: selfplay.start(task, player, k, p), keys,
                    problems), split)
 play_round = functools.partial(
   selfplay.play_round, apply_fn, task, player, search)
+several = dataclasses.replace(search, shrink=0, width=2, carry_over=True)
 solve = lambda params, keys, problems: play.solve(
-  apply_fn, task, search, params, keys, problems)
+  apply_fn, task, several, params, keys, problems)
 
 def learn(state, buffer, key, num_steps):
   return learner.train_round(

@@ -52,7 +52,7 @@ def search(
   held: chex.Array | None = None,
   shared: Any = (),
   carry: Any = (),
-  is_done: Callable[[Any], chex.Array] | None = None,
+  is_done: Callable[[mctx.Tree, Any, chex.Array], chex.Array] | None = None,
   sizes: Sequence[int] = (),
   width: int = 1,
 ) -> tuple[mctx.Tree, Any]:
@@ -72,7 +72,8 @@ def search(
       with the budget at most N. `None`: none.
     shared: what `expand_fn` reads, `[B, ...]`.
     carry: what it reads too, and what changes from simulation to simulation.
-    is_done: `carry -> [B]` bool, the trees that rest; `None`: none does.
+    is_done: `(tree, carry, left) -> [B]` bool, the trees that rest; `left`,
+      `[B]`, is what is left of their budgets. `None`: none does.
     sizes: of smaller batches, falling. As soon as no more trees want something
       than fit into the next one, they go on in it, without those that rest.
       Then the carry is `[B, ...]` too.
@@ -97,9 +98,11 @@ def search(
     return sim + 1 if held is None else sim + 1 + held
 
   def wants_more(sim, trees):
-    budget, carry = trees[1], trees[-1]
-    more = sim < jnp.minimum(budget, num_simulations)
-    return more & ~is_done(carry) if is_done else more
+    _, budget, _, _, tree, carry = trees
+    left = jnp.minimum(budget, num_simulations) - sim
+    if is_done is None:
+      return left > 0
+    return (left > 0) & ~is_done(tree, carry, left)
 
   walk = functools.partial(
     simulation.select,

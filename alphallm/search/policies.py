@@ -75,6 +75,14 @@ class Policy(Protocol):
     Where all actions are invalid, action 0 is returned.
     """
 
+  def is_decided(self, tree: mctx.Tree, left: chex.Array) -> chex.Array:
+    """Return where no further simulation can change what is played, `[B]`.
+
+    Args:
+      tree: under way.
+      left: `[B]` int32, simulations to come.
+    """
+
 
 @chex.dataclass(frozen=True)
 class GumbelData:
@@ -158,6 +166,10 @@ class Gumbel:
     improved = _mask(logits + qvalues, tree.root_invalid_actions)
     return action, jax.nn.softmax(improved)
 
+  def is_decided(self, tree, left):
+    del left
+    return _has_no_choice(tree)
+
   def _qvalues(self, tree, node):
     return mctx.qtransform_completed_by_mix_value(
       tree,
@@ -176,6 +188,9 @@ class Puct:
     dirichlet_alpha: concentration of that noise.
     temperature: the action is drawn from visits ** (1 / temperature); 0 takes
       the most visited.
+    rescale_values: whether the Q-values of a node and its children are
+      stretched to [0, 1], as in MuZero; else they are taken as they are, which
+      suits rewards in [0, 1].
   """
 
   least_simulations = 1
@@ -183,6 +198,7 @@ class Puct:
   dirichlet_fraction: float = 0.25
   dirichlet_alpha: float = 0.3
   temperature: float = 1.0
+  rescale_values: bool = True
 
   def quiet(self) -> "Puct":
     return dataclasses.replace(self, dirichlet_fraction=0.0, temperature=0.0)
@@ -202,10 +218,17 @@ class Puct:
     return root.replace(prior_logits=logits), None
 
   def choose_at_root(self, rng_key, tree, node):
-    return mctx.muzero_action_selection(rng_key, tree, node, 0)
+    return self.choose_below(rng_key, tree, node, 0)
 
   def choose_below(self, rng_key, tree, node, depth):
-    return mctx.muzero_action_selection(rng_key, tree, node, depth)
+    transform = mctx.qtransform_by_parent_and_siblings
+    if not self.rescale_values:
+      transform = functools.partial(
+        mctx.qtransform_by_min_max, min_value=0.0, max_value=1.0
+      )
+    return mctx.muzero_action_selection(
+      rng_key, tree, node, depth, qtransform=transform
+    )
 
   def decide(self, rng_keys, tree):
     weights = tree.summary().visit_probs
@@ -213,6 +236,22 @@ class Puct:
       return jnp.argmax(weights, axis=-1), weights
     scores = jnp.log(jnp.maximum(weights, 1e-30)) / self.temperature
     return jax.vmap(jax.random.categorical)(rng_keys, scores), weights
+
+  def is_decided(self, tree, left):
+    # What has not been visited is not played.
+    visits = tree.children_visits[:, _ROOT]
+    most = jnp.max(visits, axis=-1)
+    decided = _has_no_choice(tree) & (most > 0)
+    if self.temperature > 0:
+      return decided
+    leads = jax.nn.one_hot(jnp.argmax(visits, -1), visits.shape[-1], dtype=bool)
+    second = jnp.max(jnp.where(leads, 0, visits), axis=-1)
+    return decided | (most - second > left)
+
+
+def _has_no_choice(tree: mctx.Tree) -> chex.Array:
+  """Return where at most one action is valid, `[B]`."""
+  return jnp.sum(~tree.root_invalid_actions.astype(bool), axis=-1) <= 1
 
 
 def _mask(logits: chex.Array, invalid_actions: chex.Array) -> chex.Array:

@@ -52,6 +52,7 @@ class SearchConfig:
   min_p: float = 0.0  # their least probability, of the greatest
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
   play_solution: bool = True  # a solution found in the tree is played
+  stop_decided: bool = False  # a tree rests once its move cannot change
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
   page_dtype: str = ""  # of keys and values in pages; "": the network's own

@@ -105,7 +105,7 @@ def search(
     ),
     sizes=config.sizes(rng_keys.shape[0]),
     width=config.width,
-    is_done=(lambda beside: beside.solved) if config.plays_solution else None,
+    is_done=functools.partial(_is_done, config),
   )
   return Move(
     line=decide(config, keys, tree),
@@ -165,6 +165,16 @@ def _plant(expander, keys, state, context):
     size=jnp.ones(root.value.shape, jnp.int32),
   )
   return forest, cost
+
+
+def _is_done(config, tree, beside, left):
+  """Return which trees need no further simulation, `[B]`."""
+  done = jnp.zeros(left.shape, bool)
+  if config.plays_solution:
+    done |= beside.solved
+  if config.stop_decided:
+    done |= config.policy.is_decided(tree, left)
+  return done
 
 
 def prepare(

@@ -128,7 +128,9 @@ def test_a_budget_ends_the_search_of_each_tree():
 def test_a_tree_that_is_done_rests():
   shared = search_like("gumbel", 12, 12)
   late = np.array([2, 5, 9, 4])
-  found, (times, sim) = ours(shared, is_done=lambda carry: carry[1] > late)
+  found, (times, sim) = ours(
+    shared, is_done=lambda tree, carry, left: carry[1] > late
+  )
   assert sim == 10  # The loop ended when the last was done.
   expected, _ = ours(shared, budget=late)
   assert_equal_trees(found, expected)
@@ -153,7 +155,7 @@ def test_a_smaller_batch_finds_the_same_trees():
     absorb_fn=lambda carry, visit, note: (carry[0] + visit.active, carry[1]),
     shared=np.arange(B, dtype=np.int32),
     carry=(np.zeros(B, np.int32), late),
-    is_done=lambda carry: carry[0] >= carry[1],
+    is_done=lambda tree, carry, left: carry[0] >= carry[1],
   )
   whole, (visits, _) = ours(shared, **options)
   assert visits.tolist() == late.tolist()

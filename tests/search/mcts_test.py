@@ -226,3 +226,18 @@ def test_wide_searches_keep_their_pages_apart(kind):
   visits = np.asarray(pages.tree.children_visits[:, 0]).sum(-1)
   assert visits.tolist() == [12] * B
   assert np.max(pages.cost.nodes) > 24  # several moves were searched
+
+
+def test_what_is_decided_costs_no_more_and_plays_the_same():
+  policy = search.Puct(dirichlet_fraction=0.0, temperature=0.0)
+  settings = {
+    "num_simulations": 16,
+    "max_moves": 1,
+    "play_solution": False,
+    "policy": policy,
+  }
+  whole, decided = run(**settings), run(stop_decided=True, **settings)
+  np.testing.assert_array_equal(decided.step, whole.step)
+  visits = np.asarray(decided.tree.children_visits[:, 0])
+  assert np.all(visits.sum(-1) <= 16) and np.any(visits.sum(-1) < 16)
+  assert np.all(decided.cost.nodes <= whole.cost.nodes)

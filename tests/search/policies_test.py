@@ -217,3 +217,46 @@ def test_improves_on_the_prior_when_values_are_known():
   assert np.mean(after) > np.mean(before) + 0.1
   played = qvalues[np.arange(200), found.action]
   assert np.mean(played) > np.mean(before) + 0.1
+
+
+def test_values_of_rewards_in_0_1_are_taken_as_they_are():
+  """PUCT by mctx's own transform between the least and the most reward."""
+  found = ours(
+    policies.Puct, dirichlet_fraction=0.0, temperature=0.0, rescale_values=False
+  )(keys_like(B), root())
+  expected = mctxs(
+    mctx.muzero_policy,
+    dirichlet_fraction=0.0,
+    temperature=0.0,
+    qtransform=functools.partial(
+      mctx.qtransform_by_min_max, min_value=0.0, max_value=1.0
+    ),
+  )(jax.random.key(5), root())
+  assert_equal_outputs(found, expected)
+
+
+def planted(visits, invalid):
+  tree = loop.plant(root(11 * np.arange(B, dtype=np.int32)), N, invalid)
+  visits = jnp.asarray(visits)
+  return tree.replace(children_visits=tree.children_visits.at[:, 0].set(visits))
+
+
+def test_puct_is_decided_once_the_rest_cannot_catch_up():
+  visits = np.zeros((B, K), np.int32)
+  visits[:, 1], visits[:, 3] = 9, [2, 3, 4, 5]
+  tree = planted(visits, np.zeros((B, K), bool))
+  left = jnp.full((B,), 5)
+  policy = policies.Puct(temperature=0.0)
+  assert policy.is_decided(tree, left).tolist() == [True, True, False, False]
+  assert not policies.Puct().is_decided(tree, left).any()  # it draws
+  assert not policies.Gumbel().is_decided(tree, left).any()
+
+
+@pytest.mark.parametrize("policy", [policies.Gumbel(), policies.Puct()])
+def test_one_valid_action_is_decided(policy):
+  visits = np.int32(~INVALID)
+  tree = planted(visits, INVALID)
+  one = (~INVALID).sum(-1) <= 1
+  assert one.any() and not one.all()
+  decided = policy.is_decided(tree, jnp.full((B,), N))
+  assert decided.tolist() == one.tolist()
