@@ -62,6 +62,8 @@ _MAY_BE_ZERO = {
   "search.num_simulations",
   "search.shrink",
   "search.top_k",
+  "search.rollout_steps",
+  "search.rollout_weight",
   "search.min_p",
   "search.policy.gumbel_scale",
   "search.policy.value_scale",
@@ -80,6 +82,7 @@ _MAY_BE_ZERO = {
 _AT_MOST_ONE = {
   "train.level_up",
   "search.discount",
+  "search.rollout_weight",
   "search.top_p",
   "search.min_p",
   "search.policy.dirichlet_fraction",

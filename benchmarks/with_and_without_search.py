@@ -17,6 +17,8 @@ import pathlib
 import statistics
 import sys
 
+import numpy as np
+
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from alphallm import compilation, metrics, plots, train  # noqa: E402
@@ -31,9 +33,10 @@ def curve(config, workdir: pathlib.Path) -> list[dict[str, float]]:
   return [x for x in metrics.read_metrics(workdir) if "train_seconds" in x]
 
 
-def at(lines: list[dict[str, float]], seconds: float) -> dict[str, float]:
-  """Return the last measurement made within so many seconds."""
-  return [x for x in lines if x["train_seconds"] <= seconds][-1]
+def at(lines: list[dict[str, float]], seconds: float, name: str) -> float:
+  """Return a figure after so many seconds, between measurements on a line."""
+  times = [line["train_seconds"] for line in lines]
+  return float(np.interp(seconds, times, [line[name] for line in lines]))
 
 
 def compare(blocks: int, seeds: list[int], workdir: pathlib.Path):
@@ -52,7 +55,7 @@ def compare(blocks: int, seeds: list[int], workdir: pathlib.Path):
   for arm, runs in curves.items():
     row = {"blocks": blocks, "arm": arm, "seconds": seconds, "seeds": seeds}
     for method in ("greedy", "mcts_16"):
-      row[method] = [at(lines, seconds)[f"test/{method}"] for lines in runs]
+      row[method] = [at(lines, seconds, f"test/{method}") for lines in runs]
     rows.append(row)
   return curves, rows
 

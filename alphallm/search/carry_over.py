@@ -22,7 +22,7 @@ class Forest:
   """B trees between two searches.
 
   Attributes:
-    tree: the trees; their embeddings are `expansion.Node`s.
+    tree: the trees; their embeddings are `nodes.Node`s.
     cache: keys and values of the roots' contexts and of the nodes.
     size: `[B]` int32, nodes of each tree; 0: there is none.
   """

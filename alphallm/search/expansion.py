@@ -18,99 +18,9 @@ from alphallm import types
 from alphallm.models import attention
 from alphallm.search import candidates as candidates_lib
 from alphallm.search import context as context_lib
-from alphallm.search import judge, loop, tree_cache
+from alphallm.search import judge, nodes, rollout, simulation, tree_cache
 from alphallm.search.search_config import SearchConfig
 from alphallm.tasks import base
-
-
-@chex.dataclass(frozen=True)
-class Node:
-  """The embedding of a node, as mctx holds it, `[B, N + 1, ...]`.
-
-  Attributes:
-    state: the task's state.
-    tokens: `[K, T]`, the candidates.
-    lengths: `[K]`.
-    wins: `[K]` bool, candidates that solve the problem at once.
-    depth: `[]`, edges from the root.
-    context_length: `[]`, tokens that lead here.
-    pages: `[A]`, ids of the pages that hold the tokens after the root, of as
-      many edges as the ancestors of a node may have.
-    context: `[C]`, those tokens, if they are recomputed.
-  """
-
-  state: types.State
-  tokens: chex.Array
-  lengths: chex.Array
-  wins: chex.Array
-  depth: chex.Array
-  context_length: chex.Array
-  pages: chex.Array
-  context: chex.Array
-
-
-@chex.dataclass(frozen=True)
-class Beside:
-  """What simulations change beside the tree.
-
-  Attributes:
-    pages: the pages of the trees; () where there are none.
-    cost: what has been spent on each problem.
-    solved: `[B]` bool, whether the tree holds a solution.
-  """
-
-  pages: tree_cache.Pages | tuple[()]
-  cost: types.Cost
-  solved: chex.Array
-
-
-@chex.dataclass(frozen=True)
-class Note:
-  """What the making of nodes leaves beside the trees, `[B, ...]`.
-
-  Attributes:
-    kv: of the tokens that each node adds, per layer; () where there are no
-      pages.
-    length: int32, number of those tokens.
-    cost: of the node; none if it is an end.
-    solved: bool, whether a candidate of the node solves the problem.
-  """
-
-  kv: tuple[chex.Array, ...]
-  length: chex.Array
-  cost: types.Cost
-  solved: chex.Array
-
-
-@chex.dataclass(frozen=True)
-class Keys:
-  """The keys of a move, `[B]` each."""
-
-  noise: chex.PRNGKey  # at the root
-  nodes: chex.PRNGKey  # of candidates
-  rules: chex.PRNGKey  # of steps that the rules propose
-  walks: chex.PRNGKey  # of simulations
-  action: chex.PRNGKey
-
-  @classmethod
-  def of(cls, rng_keys: chex.PRNGKey) -> "Keys":
-    """Return the keys of a move from one `[B]` (consumed)."""
-    fold = jax.vmap(jax.random.fold_in, (0, None))
-    names = [field.name for field in dataclasses.fields(cls)]
-    return cls(**{name: fold(rng_keys, i) for i, name in enumerate(names)})
-
-
-@chex.dataclass(frozen=True)
-class Shared:
-  """What all nodes of a tree read.
-
-  Attributes:
-    keys: of the move.
-    prompt: the segment of the root's context.
-  """
-
-  keys: Keys
-  prompt: attention.Segment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +82,7 @@ class Expander:
     return most
 
   def root(
-    self, keys: Keys, state: types.State, context: types.Context
+    self, keys: nodes.Keys, state: types.State, context: types.Context
   ) -> tuple[mctx.RootFnOutput, tree_cache.Cache, types.Cost]:
     """Make the roots.
 
@@ -190,7 +100,7 @@ class Expander:
     prompt, steps, logits, wins, value, cost = self._evaluate(
       keys, zeros, state, context, zeros, ()
     )
-    node = Node(
+    node = nodes.Node(
       state=state,
       tokens=steps.tokens,
       lengths=steps.lengths,
@@ -218,11 +128,11 @@ class Expander:
 
   def leaf(
     self,
-    shared: Shared,
-    visit: loop.Visit,
-    node: Node,
-    beside: Beside,
-  ) -> tuple[mctx.RecurrentFnOutput, Node, Note]:
+    shared: nodes.Shared,
+    visit: simulation.Visit,
+    node: nodes.Node,
+    beside: nodes.Beside,
+  ) -> tuple[mctx.RecurrentFnOutput, nodes.Node, nodes.Note]:
     """Make the children that simulations ask for; see `loop.Expand`."""
     config, task = self.config, self.task
     rows = jnp.arange(visit.node.shape[0])
@@ -258,7 +168,7 @@ class Expander:
     if self._pages:
       slot = jnp.arange(page_ids.shape[1])[None] == node.depth[:, None]
       page_ids = jnp.where(slot, visit.node[:, None] - 1, page_ids)
-    note = Note(
+    note = nodes.Note(
       kv=page.kv if self._pages else (),
       length=span.lengths,
       cost=jax.tree.map(lambda x: jnp.where(done, 0, x), cost),
@@ -276,7 +186,7 @@ class Expander:
       prior_logits=logits,
       value=value * going_on,
     )
-    made = Node(
+    made = nodes.Node(
       state=child,
       tokens=steps.tokens,
       lengths=steps.lengths,
@@ -288,7 +198,9 @@ class Expander:
     )
     return output, made, note
 
-  def absorb(self, beside: Beside, visit: loop.Visit, note: Note) -> Beside:
+  def absorb(
+    self, beside: nodes.Beside, visit: simulation.Visit, note: nodes.Note
+  ) -> nodes.Beside:
     """Keep what was noted when a node was made; see `loop.Absorb`."""
     pages = beside.pages
     if self._pages:
@@ -296,7 +208,7 @@ class Expander:
       # for a tree that rests, belongs to no node.
       pages = tree_cache.write(pages, visit.new_node - 1, note.kv, note.length)
     spent = jax.tree.map(lambda x: jnp.where(visit.active, x, 0), note.cost)
-    return Beside(
+    return nodes.Beside(
       pages=pages,
       cost=beside.cost + spent,
       solved=beside.solved | (visit.active & note.solved),
@@ -304,7 +216,7 @@ class Expander:
 
   def _evaluate(
     self,
-    keys: Keys,
+    keys: nodes.Keys,
     node: chex.Array,
     state: types.State,
     span: types.Context,
@@ -376,4 +288,20 @@ class Expander:
       sees_reward=config.permission == "checker",
     )
     value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
+    if config.rollout_steps:
+      played, spent = rollout.value(
+        self.apply_fn,
+        self.params,
+        task,
+        config,
+        key_of_node(keys.rollouts, node),
+        state,
+        output.logits[:, 0, 0],
+        value,
+        start + span.lengths,
+        [*segments, own],
+        temperature=self.temperature,
+      )
+      value += config.rollout_weight * (played - value)
+      cost = cost + spent
     return own, steps, logits, wins, value, cost

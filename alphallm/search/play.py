@@ -41,7 +41,7 @@ class SearchResult:
     value: `[B]` float32, of the first state, after its search.
     cost: what was spent on each problem.
     episode: every state, candidate and weight, `[B, ...]`.
-    tree: of the first move, its embeddings `expansion.Node`s; None where it was
+    tree: of the first move, its embeddings `nodes.Node`s; None where it was
       not asked for.
   """
 

@@ -51,6 +51,8 @@ class SearchConfig:
   top_p: float = 1.0  # their share of the probability
   min_p: float = 0.0  # their least probability, of the greatest
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
+  rollout_steps: int = 0  # played on from a leaf, for its value; 0: none
+  rollout_weight: float = 1.0  # of a rollout against the network's value
   play_solution: bool = True  # a solution found in the tree is played
   stop_decided: bool = False  # a tree rests once its move cannot change
   rules_propose: bool = False  # random legal steps where no candidate is legal
@@ -71,6 +73,13 @@ class SearchConfig:
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
+    if self.rollout_steps and self.permission != "checker":
+      raise ValueError("rollouts need permission 'checker': they earn rewards")
+    if not 0 <= self.rollout_weight <= 1 or self.rollout_steps < 0:
+      raise ValueError(
+        f"rollout_weight={self.rollout_weight} is not 0 to 1, or rollout_steps="
+        f"{self.rollout_steps} not 0 or more"
+      )
     if self.width < 1 or (self.width > 1 and self.shrink):
       raise ValueError(
         f"width={self.width}, shrink={self.shrink}: a width above 1 is for few "

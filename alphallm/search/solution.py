@@ -11,7 +11,7 @@ def shortest(tree: mctx.Tree, played: types.Line, length: int) -> types.Line:
   """Return the shortest solved path of each tree, or else the move `played`.
 
   Args:
-    tree: of B searches; its embeddings are `expansion.Node`s.
+    tree: of B searches; its embeddings are `nodes.Node`s.
     played: the move to play where the tree holds no solution, M = 1.
     length: M of the result, at least one more than the tree is deep.
   """

@@ -10,7 +10,14 @@ import mctx
 
 from alphallm import types
 from alphallm.models import network
-from alphallm.search import carry_over, expansion, loop, solution, tree_cache
+from alphallm.search import (
+  carry_over,
+  expansion,
+  loop,
+  nodes,
+  solution,
+  tree_cache,
+)
 from alphallm.search.candidates import IMPOSSIBLE
 from alphallm.search.search_config import Dials as Dials
 from alphallm.search.search_config import Permission as Permission
@@ -27,7 +34,7 @@ class Move:
     value: `[B]`, of the root, after the search.
     raw_value: `[B]`, the network's, before it.
     cost: what was spent.
-    tree: the tree, its embeddings `expansion.Node`s.
+    tree: the tree, its embeddings `nodes.Node`s.
     cache: keys and values of the root's context and of the tree's nodes.
   """
 
@@ -72,7 +79,7 @@ def search(
   expander = expansion.Expander(
     apply_fn, params, task, config, dials.temperature
   )
-  keys = expansion.Keys.of(rng_keys)
+  keys = nodes.Keys.of(rng_keys)
   plant = functools.partial(_plant, expander, keys, state, context)
   if forest is None:
     (forest, cost), held = plant(), None
@@ -95,8 +102,8 @@ def search(
     max_depth=max_depth,
     budget=budget,
     held=held,
-    shared=expansion.Shared(keys=keys, prompt=forest.cache.prompt),
-    carry=expansion.Beside(
+    shared=nodes.Shared(keys=keys, prompt=forest.cache.prompt),
+    carry=nodes.Beside(
       pages=forest.cache.pages,
       cost=cost,
       solved=jnp.any(
@@ -136,7 +143,7 @@ def no_forest(
   expander = expansion.Expander(
     apply_fn, params, task, config, config.candidate_temperature
   )
-  keys = expansion.Keys.of(rng_keys)
+  keys = nodes.Keys.of(rng_keys)
   return carry_over.bare(lambda: _plant(expander, keys, state, context))
 
 
@@ -179,7 +186,7 @@ def _is_done(config, tree, beside, left):
 
 def prepare(
   config: SearchConfig,
-  keys: expansion.Keys,
+  keys: nodes.Keys,
   tree: mctx.Tree,
   budget: chex.Array,
 ) -> mctx.Tree:
@@ -216,10 +223,10 @@ def prepare(
 
 
 def decide(
-  config: SearchConfig, keys: expansion.Keys, tree: mctx.Tree
+  config: SearchConfig, keys: nodes.Keys, tree: mctx.Tree
 ) -> types.Line:
   """Return what to play after the simulations."""
-  nodes = tree.embeddings
+  held = tree.embeddings
   impossible = tree.root_invalid_actions
   action, weights = config.policy.decide(keys.action, tree)
   if config.num_simulations == 0:
@@ -227,8 +234,8 @@ def decide(
   weights = jnp.where(jnp.all(impossible, -1, keepdims=True), 0.0, weights)
   batch = action.shape[0]
   line = types.Line(
-    tokens=nodes.tokens[:, :1],
-    lengths=nodes.lengths[:, :1],
+    tokens=held.tokens[:, :1],
+    lengths=held.lengths[:, :1],
     actions=action[:, None].astype(jnp.int32),
     weights=weights[:, None],
     length=jnp.ones((batch,), jnp.int32),

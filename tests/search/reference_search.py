@@ -61,6 +61,8 @@ class Search:
   rule: str = "gumbel"
   noise: np.ndarray | None = None
   tied: bool = False  # whether PUCT met a tie, which mctx breaks at random
+  rollout_steps: int = 0
+  rollout_weight: float = 1.0
   held: int = 0  # nodes that an earlier search left below the root
 
   def run(self, walk=None, context=None):
@@ -105,6 +107,9 @@ class Search:
 
   def evaluate(self, index, walk, context, depth):
     _, value = fake_model.reference(self.params, context)
+    if self.rollout_steps:
+      played = self.rollout(walk, context)
+      value += self.rollout_weight * (played - value)
     steps, log_probs = zip(
       *fake_model.beam_search(
         self.params,
@@ -117,6 +122,28 @@ class Search:
     )
     logits, wins = self.judge(walk, steps, np.array(log_probs))
     return Node(index, walk, context, depth, steps, logits, wins, value)
+
+  def rollout(self, walk, context):
+    """Return what greedy play from a state earns."""
+    total, discount = 0.0, 1.0
+    for _ in range(self.rollout_steps):
+      if walk["over"]:
+        break
+      ((step, _),) = fake_model.beam_search(
+        self.params,
+        context,
+        width=1,
+        max_tokens=toy_task.Walk.max_step_tokens,
+        stop_ids=toy_task.STOP_IDS,
+      )
+      walk = self.step(walk, step)
+      seen = toy_task.observe(walk)
+      context = seen if self.resets else [*context, *step, *seen]
+      total += discount * walk["reward"]
+      discount *= self.discount
+    if walk["over"]:
+      return total
+    return total + discount * fake_model.reference(self.params, context)[1]
 
   def step(self, walk, step):
     return toy_task.move(self.problem, walk, step, max_steps=self.max_steps)

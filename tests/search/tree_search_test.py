@@ -71,6 +71,8 @@ def reference(config, problem, *, resets=False, rule="gumbel", noise=None):
     max_steps=3,
     discount=config.discount,
     prior_temperature=config.prior_temperature,
+    rollout_steps=config.rollout_steps,
+    rollout_weight=config.rollout_weight,
     resets=resets,
     rule=rule,
     noise=noise,
