@@ -284,8 +284,9 @@ def test_rules_do_not_tell_the_reward():
   np.testing.assert_array_equal(
     blind.tree.children_visits, plain.tree.children_visits
   )
-  np.testing.assert_array_equal(blind.tree.node_values, plain.tree.node_values)
-  np.testing.assert_array_equal(blind.line.weights, plain.line.weights)
+  near = functools.partial(np.testing.assert_allclose, atol=1e-6)
+  near(blind.tree.node_values, plain.tree.node_values)
+  near(blind.line.weights, plain.line.weights, atol=1e-5)
   assert not plain.tree.embeddings.wins.any()
   told = searcher(TASKS["append"], CONFIG)(PARAMS, keys_like(B), toy_problems())
   assert np.any(told.tree.node_values != plain.tree.node_values)
