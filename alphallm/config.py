@@ -239,6 +239,11 @@ def _check_together(run: Run) -> None:
         "config.search.permission='nothing' needs config.task.context='append':"
         " a context that is reset consists of what may not be asked"
       )
+  if search.carry_over and search.permission == "nothing":
+    raise UserError(
+      "config.search.carry_over=True needs config.search.permission='rules' or "
+      "'checker': what the environment answers is not in the tree"
+    )
   if search.num_simulations < search.policy.least_simulations:
     raise UserError(
       f"config.search.num_simulations={search.num_simulations}: "

@@ -119,8 +119,8 @@ class Setting:
 
     @jax.jit
     def evaluate(params, context, length):
-      output, segment = in_mctx._passed(self.apply_fn, params, context, length)
-      steps = in_mctx._candidates(
+      output, segment = in_mctx.passed(self.apply_fn, params, context, length)
+      steps = in_mctx.steps_of(
         self.apply_fn,
         params,
         output.logits[:, 0, 0],

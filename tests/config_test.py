@@ -115,6 +115,9 @@ def test_settings_that_do_not_go_together_are_refused():
   config.make_run(changed(**nothing, **{"task.context": "append"}))
   with pytest.raises(config.UserError, match="rules_propose needs permission"):
     config.make_run(changed(**{"search.permission": "nothing"}))
+  carries = {**nothing, "search.carry_over": True, "task.context": "append"}
+  with pytest.raises(config.UserError, match="carry_over=True needs"):
+    config.make_run(changed(**carries))
   puct = {"search.policy": {"kind": "puct"}, "search.num_simulations": 0}
   with pytest.raises(
     config.UserError, match="num_simulations=0: Puct needs at least 1"

@@ -32,7 +32,8 @@ class Node:
   cache: tuple[chex.Array, ...]
 
 
-def _candidates(apply_fn, params, logits, length, segment, task, k):
+def steps_of(apply_fn, params, logits, length, segment, task, k):
+  """Return the K most probable steps of a beam search."""
   keys = jax.random.split(jax.random.key(0), length.shape[0])  # not used
   steps, _ = candidates.sample(
     apply_fn,
@@ -49,7 +50,7 @@ def _candidates(apply_fn, params, logits, length, segment, task, k):
   return steps
 
 
-def _passed(apply_fn, params, context, length):
+def passed(apply_fn, params, context, length):
   """Pass over whole contexts; return the output at their ends and a segment."""
   places = jnp.broadcast_to(jnp.arange(context.shape[1])[None], context.shape)
   output = apply_fn(
@@ -102,7 +103,7 @@ def search(
     whole = node.length + step.shape[1]
     if not cached:
       grown = _written(node.context, step, node.length)
-      output, segment = _passed(apply_fn, params, grown, whole)
+      output, segment = passed(apply_fn, params, grown, whole)
       node = node.replace(context=grown, length=whole)
     else:
       mask = jnp.arange(node.cache[0].shape[1])[None] < node.length[:, None]
@@ -123,13 +124,13 @@ def search(
       mask = jnp.arange(cache[0].shape[1])[None] < whole[:, None]
       segment = attention.Segment(kv=cache, mask=mask[:, None, None])
       node = node.replace(cache=cache, length=whole)
-    steps = _candidates(
+    steps = steps_of(
       apply_fn, params, output.logits[:, 0, 0], whole, segment, task, k
     )
     return _made(output, steps, node)
 
-  output, segment = _passed(apply_fn, params, context, length)
-  steps = _candidates(
+  output, segment = passed(apply_fn, params, context, length)
+  steps = steps_of(
     apply_fn, params, output.logits[:, 0, 0], length, segment, task, k
   )
   made, node = _made(
