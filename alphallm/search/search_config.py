@@ -80,6 +80,8 @@ class SearchConfig:
         f"rollout_weight={self.rollout_weight} is not 0 to 1, or rollout_steps="
         f"{self.rollout_steps} not 0 or more"
       )
+    if self.carry_over and not self.num_simulations:
+      raise ValueError("carry_over needs num_simulations above 0")
     if self.width < 1 or (self.width > 1 and self.shrink):
       raise ValueError(
         f"width={self.width}, shrink={self.shrink}: a width above 1 is for few "

@@ -519,6 +519,7 @@ def test_resets_need_observations():
     ({"permission": "nothing", "rules_propose": True}, "rules_propose needs"),
     ({"num_simulations": -1}, "is too small"),
     ({"num_candidates": 0}, "is too small"),
+    ({"num_simulations": 0, "carry_over": True}, "carry_over needs num_sim"),
   ],
 )
 def test_bad_configs(options, message):
