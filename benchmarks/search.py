@@ -205,8 +205,9 @@ def without_model(config: transformer.TransformerConfig):
 
   def apply_fn(params, tokens, positions, *, segments=(), read=None):
     del params, positions, segments
-    page = (*tokens.shape, 2, config.num_kv_heads, config.head_dim)
-    kv = tuple(jnp.zeros(page, config.dtype) for _ in range(config.num_layers))
+    b, k, s = tokens.shape
+    page = jnp.zeros((b, k, config.num_kv_heads, s, config.head_dim))
+    kv = ((page.astype(config.dtype),) * 2,) * config.num_layers
     seen = tokens if read is None else jnp.take_along_axis(tokens, read, axis=2)
     return models.Output(logits=table[seen], value_logits=values[seen], kv=kv)
 

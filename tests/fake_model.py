@@ -33,7 +33,7 @@ def apply_fn(params, tokens, positions, *, segments=(), read=None):
   own = params["embed"][positions, tokens]  # [B, K, S, E]
   total = jnp.cumsum(own, axis=2)
   for segment in segments:
-    keys = segment.kv[0][..., 0, 0, :]
+    (keys,) = segment.kv
     mask = jnp.broadcast_to(
       segment.mask, (*own.shape[:3], segment.mask.shape[-1])
     )
@@ -45,8 +45,7 @@ def apply_fn(params, tokens, positions, *, segments=(), read=None):
   if read is not None:
     logits = jnp.take_along_axis(logits, read[..., None], axis=2)
     values = jnp.take_along_axis(values, read, axis=2)
-  kv = jnp.stack([own, own], axis=-2)[..., None, :]
-  return network.Output(logits=logits, value_logits=values, kv=(kv,))
+  return network.Output(logits=logits, value_logits=values, kv=(own,))
 
 
 def reference(params, tokens):

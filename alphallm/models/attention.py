@@ -7,6 +7,7 @@ the prefix), or to one span alone.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import chex
 import jax
@@ -14,23 +15,44 @@ import jax.numpy as jnp
 
 _MASKED = -1e30
 
+# Of every array of a segment the last axis but one counts its tokens. Keys and
+# values have their heads before it, so that a product reads them as they lie.
+TOKENS = -2
+
+# Keys, rotated already, and values of one layer, `[..., G, C, head_dim]` each.
+KeysValues = tuple[chex.Array, chex.Array]
+
 
 @chex.dataclass(frozen=True)
 class Segment:
   """Keys and values of tokens that later tokens attend to.
 
   Attributes:
-    kv: per layer `[B, C, 2, G, head_dim]` (shared by the K spans of a problem)
-      or `[B, K, C, 2, G, head_dim]` (of one span each); the axis of length 2
-      holds keys, rotated already, and values.
+    kv: per layer what the network hands on, here `KeysValues`: arrays
+      `[B, G, C, head_dim]` (shared by the K spans of a problem) or
+      `[B, K, G, C, head_dim]` (of one span each).
     mask: bool, `[B, 1 or K, 1 or S, C]`; ones = attended to.
   """
 
-  kv: tuple[chex.Array, ...]
+  kv: tuple[Any, ...]
   mask: chex.Array
 
-  def layer(self, index: int) -> tuple[chex.Array, chex.Array]:
+  def layer(self, index: int) -> tuple[Any, chex.Array]:
     return self.kv[index], self.mask
+
+
+def put(x: chex.Array, new: chex.Array, places: chex.Array) -> chex.Array:
+  """Put tokens into a segment's array.
+
+  Args:
+    x: `[B, ..., C, n]`.
+    new: `[B, ..., S, n]`.
+    places: `[B, S]` int32, where each token goes; at C or beyond, nowhere.
+  """
+  one = lambda x, new, places: x.at[..., places, :].set(
+    new.astype(x.dtype), mode="drop"
+  )
+  return jax.vmap(one)(x, new, places)
 
 
 def rotation(positions: chex.Array, head_dim: int, theta: float):
@@ -51,42 +73,39 @@ def rotate(x: chex.Array, cos_sin) -> chex.Array:
 
 def attend(
   queries: chex.Array,
-  own_kv: chex.Array,
-  segments: Sequence[tuple[chex.Array, chex.Array]],
+  own_kv: KeysValues,
+  segments: Sequence[tuple[KeysValues, chex.Array]],
 ) -> chex.Array:
   """Attend to the span itself, causally, and to the segments.
 
   Args:
     queries: `[B, K, S, H, head_dim]`.
-    own_kv: `[B, K, S, 2, G, head_dim]`, H a multiple of G.
-    segments: `(kv, mask)` of each segment, in one layer.
+    own_kv: `[B, K, G, S, head_dim]` each, H a multiple of G.
+    segments: keys and values, and mask, of each segment, in one layer.
 
   Returns:
     `[B, K, S, H, head_dim]`.
   """
   b, k, s, h, d = queries.shape
-  g = own_kv.shape[-2]
+  g = own_kv[0].shape[-3]
   q = (queries * d**-0.5).reshape(b, k, s, g, h // g, d)
+  q = jnp.moveaxis(q, 3, 1)
   causal = jnp.tril(jnp.ones((s, s), bool))[None, None]
   parts = [*segments, (own_kv, causal)]
+  of = lambda x: "bkgcd" if x.ndim == 5 else "bgcd"
 
   scores = []
-  for kv, mask in parts:
-    keys = kv[..., 0, :, :]
-    letters = "bkcgd" if keys.ndim == 5 else "bcgd"
-    score = jnp.einsum(f"bksgrd,{letters}->bkgrsc", q, keys)
-    mask = mask[:, :, None, None]
+  for (keys, _), mask in parts:
+    score = jnp.einsum(f"bgksrd,{of(keys)}->bgksrc", q, keys)
+    mask = mask[:, None, :, :, None]
     scores.append(jnp.where(mask, score.astype(jnp.float32), _MASKED))
   weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
   weights = weights.astype(queries.dtype)
 
   out, start = jnp.zeros((), queries.dtype), 0
-  for kv, _ in parts:
-    values = kv[..., 1, :, :]
-    letters = "bkcgd" if values.ndim == 5 else "bcgd"
-    stop = start + values.shape[-3]
-    out = out + jnp.einsum(
-      f"bkgrsc,{letters}->bksgrd", weights[..., start:stop], values
-    )
+  for (_, values), _ in parts:
+    stop = start + values.shape[TOKENS]
+    part = weights[..., start:stop]
+    out = out + jnp.einsum(f"bgksrc,{of(values)}->bgksrd", part, values)
     start = stop
-  return out.reshape(b, k, s, h, d)
+  return jnp.moveaxis(out, 1, 3).reshape(b, k, s, h, d)

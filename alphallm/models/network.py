@@ -16,14 +16,14 @@ class Output:
   Attributes:
     logits: `[B, K, R, V]` float32, of the next token, at the places read.
     value_logits: `[B, K, R]` float32; their sigmoid is the value, in [0, 1].
-    kv: per layer `[B, K, S, ...]`, what later tokens need of the span (keys and
-      values, `[B, K, S, 2, G, head_dim]`), to be put into a segment of a later
-      call.
+    kv: per layer what later tokens need of the span, arrays `[B, K, ..., S, n]`
+      (keys and values, `[B, K, G, S, head_dim]`), to be put into a segment of a
+      later call.
   """
 
   logits: chex.Array
   value_logits: chex.Array
-  kv: tuple[chex.Array, ...]
+  kv: tuple[Any, ...]
 
 
 class Network(Protocol):

@@ -96,7 +96,7 @@ class Block(nn.Module):
       keys = self._norm("key_norm")(keys)
     queries = attention.rotate(queries, rotation)
     keys = attention.rotate(keys, rotation)
-    kv = jnp.stack([keys, values], axis=-3)
+    kv = tuple(jnp.swapaxes(x, -3, -2) for x in (keys, values))
     h = attention.attend(queries, kv, segments)
     x = x + self._dense(c.embed_dim, "output")(h.reshape(*spans, -1))
 

@@ -47,7 +47,7 @@ class _Beams:
   perturbed: chex.Array  # [B, K]
   correction: chex.Array  # [B, K]
   ended: chex.Array  # [B, K]
-  kv: tuple[chex.Array, ...]  # per layer [B, K, T - 1, ...]
+  kv: tuple[Any, ...]  # per layer [B, K, ..., T - 1, n]
   model_tokens: chex.Array  # [B], that the network processed
 
 
@@ -186,7 +186,9 @@ def sample(
       segments=[*segments, own],
     )
     kv = jax.tree.map(
-      lambda x, new: jax.lax.dynamic_update_slice_in_dim(x, new, last, axis=2),
+      lambda x, new: jax.lax.dynamic_update_slice_in_dim(
+        x, new, last, axis=x.ndim + attention.TOKENS
+      ),
       beams.kv,
       output.kv,
     )
@@ -200,7 +202,9 @@ def sample(
   is_root = (jnp.arange(k) == 0) | (not distinct)
   first = jnp.where(is_root, 0.0, IMPOSSIBLE)
   first = jnp.broadcast_to(first, (batch, k))
-  shape_of = lambda x: (batch, k, t - 1) + x.shape[2:]
+  buffer = lambda x: jnp.zeros(
+    (batch, k, *x.shape[1:-2], t - 1, x.shape[-1]), x.dtype
+  )
   beams = _Beams(
     time=jnp.zeros((), jnp.int32),
     tokens=jnp.full((batch, k, t), tokenizer.PAD_ID, jnp.int32),
@@ -209,7 +213,7 @@ def sample(
     perturbed=first,
     correction=jnp.zeros((batch, k)),
     ended=jnp.zeros((batch, k), bool),
-    kv=tuple(jnp.zeros(shape_of(x), x.dtype) for x in segments[0].kv),
+    kv=jax.tree.map(buffer, segments[0].kv),
     model_tokens=jnp.zeros((batch,), jnp.int32),
   )
   beams = extend(beams, jnp.broadcast_to(logits[:, None], (batch, k, vocab)))

@@ -1,6 +1,7 @@
 """What a node holds, what all nodes read, and what lies beside their trees."""
 
 import dataclasses
+from typing import Any
 
 import chex
 import jax
@@ -63,7 +64,7 @@ class Note:
     solved: bool, whether a candidate of the node solves the problem.
   """
 
-  kv: tuple[chex.Array, ...]
+  kv: tuple[Any, ...]
   length: chex.Array
   cost: types.Cost
   solved: chex.Array

@@ -80,7 +80,6 @@ def value(
     Values in [0, 1], `[B]`, and what they have cost.
   """
   resets, batch = task.context == "reset", place.shape[0]
-  rows = jnp.arange(batch)[:, None]
   own = segments[-1]
   before = () if resets else tuple(segments)
   if resets:
@@ -89,7 +88,9 @@ def value(
     grown = task.max_step_tokens + task.max_observation_tokens
     room = grown * config.rollout_steps
     story = attention.Segment(
-      kv=tuple(jnp.zeros((batch, room) + x.shape[2:], x.dtype) for x in own.kv),
+      kv=jax.tree.map(
+        lambda x: jnp.zeros((*x.shape[:-2], room, x.shape[-1]), x.dtype), own.kv
+      ),
       mask=jnp.zeros((batch, 1, 1, room), bool),
     )
 
@@ -136,8 +137,8 @@ def value(
     room = game.story.mask.shape[-1]
     used = 0 if resets else jnp.sum(game.story.mask[:, 0, 0], axis=-1)
     used = jnp.broadcast_to(used, (batch,))[:, None]
-    put = jnp.where(offsets < added.lengths[:, None], used + offsets, room)
-    write = lambda x, new: x.at[rows, put].set(new[:, 0], mode="drop")
+    place = jnp.where(offsets < added.lengths[:, None], used + offsets, room)
+    write = lambda x, new: attention.put(x, new[:, 0], place)
     held = jnp.arange(room)[None] < used + added.lengths[:, None]
     return game.replace(
       time=game.time + 1,

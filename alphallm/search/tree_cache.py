@@ -6,6 +6,8 @@ expansion owns one page; a node knows the ids of its ancestors' pages, which an
 expansion gathers once, as one segment.
 """
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -20,12 +22,16 @@ class Pages:
   """The pool of pages of a batch of trees.
 
   Attributes:
-    kv: per layer `[B, N, page_tokens, 2, G, head_dim]`.
+    kv: per layer `[B, N, ..., page_tokens, n]`; see `attention.Segment`.
     lengths: `[B, N]` int32, number of tokens in each page.
   """
 
-  kv: tuple[chex.Array, ...]
+  kv: tuple[Any, ...]
   lengths: chex.Array
+
+  @property
+  def page_tokens(self) -> int:
+    return jax.tree.leaves(self.kv)[0].shape[attention.TOKENS]
 
 
 @chex.dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Cache:
 
 
 def allocate(
-  kv_like: tuple[chex.Array, ...],
+  kv_like: tuple[Any, ...],
   num_pages: int,
   page_tokens: int,
   dtype: str = "",
@@ -50,17 +56,19 @@ def allocate(
   """Return empty pages for keys and values like `kv_like`'s.
 
   Args:
-    kv_like: per layer `[B, C, 2, G, head_dim]`.
+    kv_like: per layer `[B, ..., C, n]`.
     num_pages: N, one for each expansion.
     page_tokens: most tokens that one expansion adds.
     dtype: in which they are kept; "" for that of `kv_like`.
   """
-  batch = kv_like[0].shape[0]
+  batch = jax.tree.leaves(kv_like)[0].shape[0]
+
+  def empty(x):
+    shape = (batch, num_pages, *x.shape[1:-2], page_tokens, x.shape[-1])
+    return jnp.zeros(shape, dtype or x.dtype)
+
   return Pages(
-    kv=tuple(
-      jnp.zeros((batch, num_pages, page_tokens) + x.shape[2:], dtype or x.dtype)
-      for x in kv_like
-    ),
+    kv=jax.tree.map(empty, kv_like),
     lengths=jnp.zeros((batch, num_pages), jnp.int32),
   )
 
@@ -68,7 +76,7 @@ def allocate(
 def write(
   pages: Pages,
   page: chex.Array,
-  kv: tuple[chex.Array, ...],
+  kv: tuple[Any, ...],
   lengths: chex.Array,
 ) -> Pages:
   """Fill one page of every tree.
@@ -77,7 +85,7 @@ def write(
     pages: the pool.
     page: `[]` int32, the page's id, the same in every tree; or `[B]`, where an
       id that no page has writes nothing.
-    kv: per layer `[B, page_tokens, 2, G, head_dim]`.
+    kv: per layer `[B, ..., page_tokens, n]`.
     lengths: `[B]` int32.
   """
 
@@ -99,13 +107,15 @@ def gather(pages: Pages, ids: chex.Array) -> attention.Segment:
   `NO_PAGE` stands for no page.
   """
   rows = jnp.arange(ids.shape[0])[:, None]
-  page_tokens = pages.kv[0].shape[2]
   lengths = jnp.where(ids == NO_PAGE, 0, pages.lengths[rows, ids])
-  mask = jnp.arange(page_tokens)[None, None] < lengths[..., None]
+  mask = jnp.arange(pages.page_tokens)[None, None] < lengths[..., None]
+
+  def in_a_row(x):
+    x = jnp.moveaxis(x[rows, ids], 1, -3)  # [B, ..., D, page_tokens, n]
+    return x.reshape(*x.shape[:-3], -1, x.shape[-1])
+
   return attention.Segment(
-    kv=tuple(
-      x[rows, ids].reshape(ids.shape[0], -1, *x.shape[3:]) for x in pages.kv
-    ),
+    kv=jax.tree.map(in_a_row, pages.kv),
     mask=mask.reshape(ids.shape[0], 1, 1, -1),
   )
 
@@ -124,20 +134,18 @@ def follow(
   if cache.pages == ():  # The prompt is read by the root alone.
     return cache
   prompt, pages = cache.prompt, cache.pages
-  rows = jnp.arange(ids.shape[0])[:, None]
-  own = pages.lengths[rows[:, 0], page]
-  offset = jnp.arange(pages.kv[0].shape[2])[None]
+  rows = jnp.arange(ids.shape[0])
+  own = pages.lengths[rows, page]
+  offset = jnp.arange(pages.page_tokens)[None]
   context = prompt.mask.shape[-1]
   place = jnp.where(
     offset < own[:, None], (length - own)[:, None] + offset, context
   )
-  append = lambda x, new: x.at[rows, place].set(
-    new[rows[:, 0], page].astype(x.dtype), mode="drop"
-  )
+  append = lambda x, new: attention.put(x, new[rows, page], place)
   mask = jnp.arange(context)[None] < length[:, None]
   return Cache(
     prompt=attention.Segment(
       kv=jax.tree.map(append, prompt.kv, pages.kv), mask=mask[:, None, None]
     ),
-    pages=jax.tree.map(lambda x: x[rows, ids], pages),
+    pages=jax.tree.map(lambda x: x[rows[:, None], ids], pages),
   )

@@ -23,7 +23,7 @@ class Node:
     context: `[C]`, all tokens that lead here (recompute) or `[0]` (cache).
     length: `[]`, of the context.
     tokens: `[K, T]`, the candidates.
-    cache: per layer `[C, 2, G, head_dim]`, of the context; or ().
+    cache: per layer `[G, C, head_dim]` twice, of the context; or ().
   """
 
   context: chex.Array
@@ -106,7 +106,8 @@ def search(
       output, segment = passed(apply_fn, params, grown, whole)
       node = node.replace(context=grown, length=whole)
     else:
-      mask = jnp.arange(node.cache[0].shape[1])[None] < node.length[:, None]
+      size = jax.tree.leaves(node.cache)[0].shape[attention.TOKENS]
+      mask = jnp.arange(size)[None] < node.length[:, None]
       held = attention.Segment(kv=node.cache, mask=mask[:, None, None])
       places = node.length[:, None] + jnp.arange(step.shape[1])[None]
       output = apply_fn(
@@ -117,11 +118,11 @@ def search(
         read=jnp.full((len(rows), 1, 1), step.shape[1] - 1),
       )
       cache = jax.tree.map(
-        lambda x, new: _written(x, new[:, 0], node.length),
+        lambda x, new: attention.put(x, new[:, 0], places),
         node.cache,
         output.kv,
       )
-      mask = jnp.arange(cache[0].shape[1])[None] < whole[:, None]
+      mask = jnp.arange(size)[None] < whole[:, None]
       segment = attention.Segment(kv=cache, mask=mask[:, None, None])
       node = node.replace(cache=cache, length=whole)
     steps = steps_of(

@@ -1,5 +1,4 @@
-import functools
-
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,18 +14,29 @@ def draw(*shape, seed=0):
   return np.random.default_rng([seed, *shape]).normal(size=shape)
 
 
+def pair(*shape, seed=0):
+  """Return keys and values."""
+  return draw(*shape, seed=seed), draw(*shape, seed=seed + 100)
+
+
+def on_device(tree):
+  return jax.tree.map(
+    lambda x: jnp.asarray(x, bool if x.dtype == bool else jnp.float32), tree
+  )
+
+
 def plain_attention(queries, own_kv, segments):
   """Attend one query and one head at a time, in float64."""
   out = np.zeros((B, K, S, H, D))
   for b, k, s, h in np.ndindex(B, K, S, H):
     keys, values = [], []
     for kv, mask in segments:
-      kv = kv[b] if kv.ndim == 5 else kv[b, k]
-      mask = np.broadcast_to(mask, (B, K, S, kv.shape[0]))[b, k, s]
-      keys += list(kv[mask, 0, h // (H // G)])
-      values += list(kv[mask, 1, h // (H // G)])
-    keys += list(own_kv[b, k, : s + 1, 0, h // (H // G)])
-    values += list(own_kv[b, k, : s + 1, 1, h // (H // G)])
+      mask = np.broadcast_to(mask, (B, K, S, mask.shape[-1]))[b, k, s]
+      for x, seen in zip(kv, (keys, values), strict=True):
+        x = x[b] if x.ndim == 4 else x[b, k]
+        seen += list(x[h // (H // G), mask])
+    for x, seen in zip(own_kv, (keys, values), strict=True):
+      seen += list(x[b, k, h // (H // G), : s + 1])
     scores = np.array(keys) @ queries[b, k, s, h] / np.sqrt(D)
     weights = np.exp(scores - scores.max())
     out[b, k, s, h] = weights @ np.array(values) / weights.sum()
@@ -36,46 +46,39 @@ def plain_attention(queries, own_kv, segments):
 def some_segments():
   rng = np.random.default_rng(1)
   return [
-    (draw(B, 5, 2, G, D, seed=1), rng.random((B, 1, 1, 5)) < 0.5),
-    (draw(B, 7, 2, G, D, seed=2), rng.random((B, K, 1, 7)) < 0.5),
-    (draw(B, K, 3, 2, G, D, seed=3), rng.random((B, K, S, 3)) < 0.5),
-    (draw(B, K, 2, 2, G, D, seed=4), np.zeros((B, 1, 1, 2), bool)),
+    (pair(B, G, 5, D, seed=1), rng.random((B, 1, 1, 5)) < 0.5),
+    (pair(B, G, 7, D, seed=2), rng.random((B, K, 1, 7)) < 0.5),
+    (pair(B, K, G, 3, D, seed=3), rng.random((B, K, S, 3)) < 0.5),
+    (pair(B, K, G, 2, D, seed=4), np.zeros((B, 1, 1, 2), bool)),
   ]
 
 
 @pytest.mark.parametrize("num_segments", [0, 1, 4])
 def test_attend_against_numpy(num_segments):
   segments = some_segments()[:num_segments]
-  queries, own = draw(B, K, S, H, D), draw(B, K, S, 2, G, D)
-  found = ATTEND(
-    jnp.float32(queries),
-    jnp.float32(own),
-    [(jnp.float32(kv), jnp.asarray(mask)) for kv, mask in segments],
-  )
+  queries, own = draw(B, K, S, H, D), pair(B, K, G, S, D)
+  found = ATTEND(*on_device((queries, own, segments)))
   expected = plain_attention(queries, own, segments)
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_masked_may_hold_anything():
   """Empty pages and buffers hold zeros or old tokens; neither may leak."""
-  queries = jnp.float32(draw(B, K, S, H, D))
-  own = jnp.float32(draw(B, K, S, 2, G, D))
+  queries, own = on_device((draw(B, K, S, H, D), pair(B, K, G, S, D)))
   mask = np.zeros((B, 1, 1, 5), bool)
   plain = ATTEND(queries, own, [])
   for fill in 0.0, 1e6, -1e6:
-    masked = (jnp.full((B, 5, 2, G, D), fill), jnp.asarray(mask))
+    masked = ((jnp.full((B, G, 5, D), fill),) * 2, jnp.asarray(mask))
     found = ATTEND(queries, own, [masked])
     np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-6)
 
 
 def test_grouped_queries_equal_repeated_heads():
-  queries = jnp.float32(draw(B, K, S, H, D))
-  own = jnp.float32(draw(B, K, S, 2, G, D))
-  segments = [
-    (jnp.float32(kv), jnp.asarray(mask)) for kv, mask in some_segments()
-  ]
+  queries, own, segments = on_device(
+    (draw(B, K, S, H, D), pair(B, K, G, S, D), some_segments())
+  )
   grouped = ATTEND(queries, own, segments)
-  repeat = functools.partial(jnp.repeat, repeats=H // G, axis=-2)
+  repeat = lambda kv: tuple(jnp.repeat(x, H // G, axis=-3) for x in kv)
   repeated = ATTEND(
     queries, repeat(own), [(repeat(kv), mask) for kv, mask in segments]
   )
@@ -120,3 +123,14 @@ def test_rotation_keeps_the_length_and_the_type():
     jnp.linalg.norm(x.astype(jnp.float32), axis=-1),
     rtol=2e-2,
   )
+
+
+def test_puts_tokens_where_they_go_and_no_others():
+  x = draw(B, G, 6, D)
+  new = draw(B, G, 3, D, seed=1)
+  places = np.array([[1, 2, 6], [5, 7, 0]])  # at 6 and beyond: nowhere
+  found = attention.put(*map(jnp.asarray, (x, new, places)))
+  for b, s in np.ndindex(places.shape):
+    if places[b, s] < 6:
+      x[b, :, places[b, s]] = new[b, :, s]
+  np.testing.assert_allclose(found, x, rtol=1e-6)

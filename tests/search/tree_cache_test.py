@@ -8,7 +8,7 @@ B, N, P, LAYERS = 2, 4, 3, 2
 
 def page(seed):
   rng = np.random.default_rng(seed)
-  kv = rng.normal(size=(LAYERS, B, P, 2, 1, 2)).astype(np.float32)
+  kv = rng.normal(size=(LAYERS, B, 2, P, 3)).astype(np.float32)
   return tuple(kv), rng.integers(0, P + 1, B).astype(np.int32)
 
 
@@ -32,7 +32,9 @@ def test_gathers_what_was_written():
       kv, lengths = written[i]
       assert mask.tolist() == [t < lengths[b] for t in range(P)]
       for layer in range(LAYERS):
-        np.testing.assert_array_equal(segment.kv[layer][b, part], kv[layer][b])
+        np.testing.assert_array_equal(
+          segment.kv[layer][b, :, part], kv[layer][b]
+        )
 
 
 def test_no_page_is_empty_even_if_all_are_full():
@@ -50,5 +52,5 @@ def test_pages_are_of_the_keys_type():
   kv = tuple(jnp.bfloat16(x) for x in page(0)[0])
   pages = tree_cache.allocate(kv, N, P + 2)
   assert {x.dtype for x in pages.kv} == {jnp.dtype("bfloat16")}
-  assert {x.shape for x in pages.kv} == {(B, N, P + 2, 2, 1, 2)}
+  assert {x.shape for x in pages.kv} == {(B, N, 2, P + 2, 3)}
   assert not pages.lengths.any()
