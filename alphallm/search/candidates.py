@@ -1,7 +1,7 @@
 """Candidate steps of a node: K spans of tokens, decoded side by side.
 
-The candidates attend to shared segments (the prefix is held once) and to a
-small buffer of their own. The loop ends as soon as all candidates of all rows
+The candidates attend to shared segments (the prefix is held once) and to their
+own tokens. The loop ends as soon as all candidates of all rows
 have.
 """
 
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from alphallm import tokenizer
 from alphallm.models import attention
+from alphallm.search import branches as branches_lib
 from alphallm.search import truncation as truncation_lib
 from alphallm.search.truncation import IMPOSSIBLE as IMPOSSIBLE
 
@@ -47,7 +48,7 @@ class _Beams:
   perturbed: chex.Array  # [B, K]
   correction: chex.Array  # [B, K]
   ended: chex.Array  # [B, K]
-  kv: tuple[Any, ...]  # per layer [B, K, ..., T - 1, n]
+  branches: branches_lib.Branches
   model_tokens: chex.Array  # [B], that the network processed
 
 
@@ -171,29 +172,23 @@ def sample(
       perturbed=perturbed,
       correction=correction,
       ended=was_ended | is_stop,
-      kv=jax.tree.map(lambda x: x[rows, parent], beams.kv),
+      branches=branches_lib.follow(beams.branches, parent),
     )
 
   def advance(beams: _Beams) -> _Beams:
     """Pass the last token of every beam through the network, then extend."""
     last = beams.time - 1
-    held = jnp.arange(t - 1)[None, None, None] < last
-    own = attention.Segment(kv=beams.kv, mask=held)
     output = apply_fn(
       params,
       jax.lax.dynamic_slice_in_dim(beams.tokens, last, 1, axis=2),
       jnp.broadcast_to((positions + last)[:, None, None], (batch, k, 1)),
-      segments=[*segments, own],
-    )
-    kv = jax.tree.map(
-      lambda x, new: jax.lax.dynamic_update_slice_in_dim(
-        x, new, last, axis=x.ndim + attention.TOKENS
-      ),
-      beams.kv,
-      output.kv,
+      segments=[*segments, branches_lib.segment(beams.branches, last)],
     )
     running = jnp.sum(~beams.ended, axis=-1)
-    beams = beams.replace(kv=kv, model_tokens=beams.model_tokens + running)
+    beams = beams.replace(
+      branches=branches_lib.put(beams.branches, output.kv, last),
+      model_tokens=beams.model_tokens + running,
+    )
     return extend(beams, output.logits[:, :, 0])
 
   def is_running(beams: _Beams):
@@ -202,9 +197,6 @@ def sample(
   is_root = (jnp.arange(k) == 0) | (not distinct)
   first = jnp.where(is_root, 0.0, IMPOSSIBLE)
   first = jnp.broadcast_to(first, (batch, k))
-  buffer = lambda x: jnp.zeros(
-    (batch, k, *x.shape[1:-2], t - 1, x.shape[-1]), x.dtype
-  )
   beams = _Beams(
     time=jnp.zeros((), jnp.int32),
     tokens=jnp.full((batch, k, t), tokenizer.PAD_ID, jnp.int32),
@@ -213,7 +205,7 @@ def sample(
     perturbed=first,
     correction=jnp.zeros((batch, k)),
     ended=jnp.zeros((batch, k), bool),
-    kv=jax.tree.map(buffer, segments[0].kv),
+    branches=branches_lib.bare(segments[0].kv, k, t - 1, fork=distinct),
     model_tokens=jnp.zeros((batch,), jnp.int32),
   )
   beams = extend(beams, jnp.broadcast_to(logits[:, None], (batch, k, vocab)))

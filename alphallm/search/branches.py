@@ -1,0 +1,95 @@
+"""Keys and values of the tokens of K candidates while they are decoded.
+
+Beams that part keep their past in common: the tokens of all of them lie in one
+segment, in order of time, and a mask says whose past they are. So nothing is
+copied when beams fork. Candidates that are drawn independently never fork, and
+each has a segment of its own.
+"""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm.models import attention
+
+
+@chex.dataclass(frozen=True)
+class Branches:
+  """The tokens of K candidates, up to T - 1 each.
+
+  Attributes:
+    kv: per layer `[B, ..., (T - 1) x K, n]`; without a path
+      `[B, K, ..., T - 1, n]`.
+    path: `[B, K, T - 1]` int32, which of the K tokens of each time is in a
+      candidate's past; () for candidates that do not fork.
+  """
+
+  kv: tuple[Any, ...]
+  path: chex.Array | tuple[()]
+
+
+def bare(kv_like: tuple[Any, ...], k: int, most: int, *, fork: bool):
+  """Return branches without tokens, with room for `most` of each candidate.
+
+  Args:
+    kv_like: per layer `[B, ..., C, n]`.
+    k: candidates.
+    most: T - 1.
+    fork: whether candidates may fork.
+  """
+  batch = jax.tree.leaves(kv_like)[0].shape[0]
+  k_axis, room = ((), most * k) if fork else ((k,), most)
+  empty = lambda x: jnp.zeros(
+    (batch, *k_axis, *x.shape[1:-2], room, x.shape[-1]), x.dtype
+  )
+  return Branches(
+    kv=jax.tree.map(empty, kv_like),
+    path=jnp.zeros((batch, k, most), jnp.int32) if fork else (),
+  )
+
+
+def segment(branches: Branches, time: chex.Array) -> attention.Segment:
+  """Return what each candidate has in its past, `time` tokens."""
+  path = branches.path
+  if isinstance(path, tuple):
+    most = jax.tree.leaves(branches.kv)[0].shape[attention.TOKENS]
+    mask = jnp.arange(most)[None, None, None] < time
+  else:
+    batch, k, most = path.shape
+    mask = path[..., None] == jnp.arange(k)[None, None, None]
+    mask &= (jnp.arange(most) < time)[None, None, :, None]
+    mask = mask.reshape(batch, k, 1, most * k)
+  return attention.Segment(kv=branches.kv, mask=mask)
+
+
+def put(branches: Branches, kv: tuple[Any, ...], time: chex.Array) -> Branches:
+  """Return the branches with one more token of each candidate.
+
+  Args:
+    branches: with `time` tokens of each.
+    kv: per layer `[B, K, ..., 1, n]`.
+    time: `[]` int32.
+  """
+  path = branches.path
+  if isinstance(path, tuple):
+    beside, start = (lambda x: x), time
+  else:
+    k = path.shape[1]
+    # The K tokens of one time lie side by side.
+    beside = lambda x: jnp.moveaxis(x, 1, -3)[..., 0, :]
+    start = time * k
+    path = path.at[:, :, time].set(jnp.arange(k)[None])
+  write = lambda x, new: jax.lax.dynamic_update_slice_in_dim(
+    x, beside(new), start, axis=x.ndim + attention.TOKENS
+  )
+  return Branches(kv=jax.tree.map(write, branches.kv, kv), path=path)
+
+
+def follow(branches: Branches, parent: chex.Array) -> Branches:
+  """Return the branches of candidates that go on from others, `[B, K]`."""
+  if isinstance(branches.path, tuple):
+    return branches
+  path = jnp.take_along_axis(branches.path, parent[..., None], axis=1)
+  return branches.replace(path=path)
