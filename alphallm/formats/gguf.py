@@ -127,7 +127,7 @@ class _Reader:
       raise ValueError(f"metadata of type {kind} is not known")
     dtype = np.dtype(_SCALARS[kind])
     data = np.frombuffer(self.bytes(count * dtype.itemsize), np.uint8)
-    if dtype == bool and np.any(data > 1):
+    if _SCALARS[kind] == "?" and np.any(data > 1):
       raise ValueError("a truth value is neither 0 nor 1")
     return data.view(dtype).tolist()
 

@@ -55,8 +55,12 @@ def _tensors(header, path, begin, size):
       raise ValueError(
         f"{name!r} has type {encoding!r}, none of {', '.join(stored.PLAIN)}"
       )
-    if not _whole(shape, range(9)) or not _whole(span, [2]):
+    if not (
+      _whole(shape) and len(shape) < 9 and _whole(span) and len(span) == 2
+    ):
       raise ValueError(f"{name!r} has no proper shape and offsets")
+    if math.prod(max(n, 1) for n in shape) >= 2**60:
+      raise ValueError(f"{name!r} of shape {shape} is too large")
     expected = stored.size(encoding, tuple(shape))
     if span[1] - span[0] != expected or span[1] > size:
       raise ValueError(
@@ -77,13 +81,10 @@ def _tensors(header, path, begin, size):
   return tensors
 
 
-def _whole(numbers, counts):
-  """Return whether this is a list of whole numbers that memory could hold."""
-  return (
-    isinstance(numbers, list)
-    and len(numbers) in counts
-    and all(type(n) is int and n >= 0 for n in numbers)
-    and math.prod(max(n, 1) for n in numbers) < 2**62
+def _whole(numbers):
+  """Return whether this is a list of whole numbers, none negative."""
+  return isinstance(numbers, list) and all(
+    type(n) is int and n >= 0 for n in numbers
   )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import unoptimized
 
-from alphallm.models import attention
+from alphallm.models import attention, rope
 
 B, K, S, H, G, D = 2, 3, 4, 4, 2, 6
 ATTEND = unoptimized.jit(attention.attend)
@@ -86,7 +86,7 @@ def test_rotation_against_complex_numbers():
   positions = np.array([[0, 1, 5, 1000]])
   x = draw(1, 4, 3, D)
   found = attention.rotate(
-    jnp.float32(x), attention.rotation(jnp.asarray(positions), D, 100.0)
+    jnp.float32(x), rope.rotation(jnp.asarray(positions), D, 100.0)
   )
   z = x[..., : D // 2] + 1j * x[..., D // 2 :]
   angle = positions[..., None, None] * 100.0 ** (-np.arange(0, D, 2) / D)
@@ -99,7 +99,7 @@ def test_rotated_products_depend_on_relative_positions_only():
   q, k = jnp.float32(draw(1, D)), jnp.float32(draw(1, D, seed=1))
 
   def product(i, j):
-    angles = [attention.rotation(jnp.int32(p), D, 1e4) for p in (i, j)]
+    angles = [rope.rotation(jnp.int32(p), D, 1e4) for p in (i, j)]
     return float(
       jnp.sum(attention.rotate(q, angles[0]) * attention.rotate(k, angles[1]))
     )
@@ -113,7 +113,7 @@ def test_rotated_products_depend_on_relative_positions_only():
 
 def test_rotation_keeps_the_length_and_the_type():
   x = jnp.bfloat16(draw(3, 2, D))
-  turned = attention.rotate(x, attention.rotation(jnp.arange(3), D, 1e4))
+  turned = attention.rotate(x, rope.rotation(jnp.arange(3), D, 1e4))
   assert turned.dtype == jnp.bfloat16
   np.testing.assert_allclose(
     jnp.linalg.norm(turned.astype(jnp.float32), axis=-1),
