@@ -1,6 +1,7 @@
 """Networks, and what they are to a search."""
 
 from alphallm.models.network import Network, Output, without_cache
+from alphallm.models.pretrained import load
 from alphallm.models.transformer import (
   PolicyValueTransformer,
   TransformerConfig,
@@ -13,5 +14,6 @@ __all__ = [
   "PolicyValueTransformer",
   "TransformerConfig",
   "init_params",
+  "load",
   "without_cache",
 ]

@@ -28,7 +28,7 @@ class TransformerConfig:
   local_layers: tuple[int, ...] = ()  # these see the last `window` tokens only
   window: int | None = None
   local_rope_theta: float | None = None  # unscaled; None: as other layers
-  query_scale: float | None = None  # of the scores; None: 1/sqrt(head_dim)
+  query_scalar: int | None = None  # 1/sqrt of it scales scores; None: head_dim
   attention_cap: float | None = None  # scores lie in ±cap, by tanh
   logit_cap: float | None = None  # and so do the logits
   scale_embeddings: bool = False  # by sqrt(embed_dim)
@@ -113,8 +113,8 @@ class Block(nn.Module):
     if c.query_key_norm:
       queries = norm("query_norm")(queries)
       keys = norm("key_norm")(keys)
-    if c.query_scale is not None:  # `attend` takes 1/sqrt(head_dim)
-      queries = queries * (c.query_scale * c.head_dim**0.5)
+    if c.query_scalar is not None:  # `attend` takes 1/sqrt(head_dim)
+      queries = queries * (c.head_dim / c.query_scalar) ** 0.5
     queries = attention.rotate(queries, rotation)
     keys = attention.rotate(keys, rotation)
     kv = jnp.stack([keys, values], axis=-3)
