@@ -122,6 +122,6 @@ def write(
   with path.open("wb") as file:
     file.write(len(text).to_bytes(8, "little") + text)
     for name in like:
-      file.write(np.ascontiguousarray(fetch(name)).tobytes())
+      file.write(np.ascontiguousarray(fetch(name)).reshape(-1).view(np.uint8))
     file.flush()
     os.fsync(file.fileno())

@@ -1,5 +1,6 @@
 """Networks, and what they are to a search."""
 
+from alphallm.models.export import save
 from alphallm.models.network import Network, Output, without_cache
 from alphallm.models.pretrained import load
 from alphallm.models.transformer import (
@@ -15,5 +16,6 @@ __all__ = [
   "TransformerConfig",
   "init_params",
   "load",
+  "save",
   "without_cache",
 ]

@@ -89,7 +89,7 @@ def load(
     shardings = sharding(abstract)
 
   def place(path, like, sharding):
-    path = _path(path)
+    path = path_of(path)
     array = np.zeros(like.shape, like.dtype)
     if path in tensors:
       _fill(
@@ -110,7 +110,7 @@ def load(
   return model, params
 
 
-def _path(keys) -> str:
+def path_of(keys: tuple[Any, ...]) -> str:
   """Return the path of a parameter, "layer_0/query/kernel"."""
   return "/".join(key.key for key in keys[1:])
 
@@ -136,7 +136,7 @@ def _match(checkpoint, abstract) -> dict[str, stored.Stored]:
     values = safetensors.read(checkpoint.value_head)
   tensors = {}
   for keys, like in jax.tree_util.tree_leaves_with_path(abstract):
-    path = _path(keys)
+    path = path_of(keys)
     name, source, place = checkpoint.name_of(path), left, checkpoint.path
     if name is None:
       if not checkpoint.value_head.exists():
@@ -176,19 +176,30 @@ def _equal(a, b) -> bool:
   )
 
 
+def find(path: str | pathlib.Path) -> pathlib.Path:
+  """Return where a model lies here: a folder or a file.
+
+  Args:
+    path: as `load` takes it; what is on the hub only is fetched from there.
+
+  Raises:
+    ValueError: if there is no such model.
+  """
+  local = pathlib.Path(path)
+  if local.exists():
+    return local
+  if _HUB_NAME.fullmatch(str(path)):
+    return _download(str(path))
+  raise ValueError(f"{path} is no folder, no GGUF file and no name on the hub")
+
+
 def _open(path) -> _Checkpoint:
   """Find a model and read what its files say of themselves."""
-  local = pathlib.Path(path)
+  local = find(path)
   try:
-    if local.is_dir():
-      return _open_folder(local)
-    if local.is_file():
-      return _open_gguf(local)
+    return _open_folder(local) if local.is_dir() else _open_gguf(local)
   except OSError as error:
     raise ValueError(f"{path} cannot be read: {error}") from error
-  if _HUB_NAME.fullmatch(str(path)):
-    return _open_folder(_download(str(path)))
-  raise ValueError(f"{path} is no folder, no GGUF file and no name on the hub")
 
 
 def _download(name: str) -> pathlib.Path:
