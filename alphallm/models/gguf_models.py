@@ -1,6 +1,6 @@
 """What the metadata of a GGUF file says of a model, and its names."""
 
-import math
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,7 +71,8 @@ _CHECKED = {
   "tensor_data_layout",
   "vocab_size",
 }
-# The largest model of these families scales its scores in its own way.
+# The largest model of these families, by its layers, scales its scores in a
+# way of its own.
 _LARGEST = {"gemma2": 46, "gemma3": 62}
 
 
@@ -128,12 +129,14 @@ def config_of(
     "hidden_act": "silu",
   }
   if architecture in _LARGEST:
-    settings["query_pre_attn_scalar"] = _query_scalar(architecture, settings)
-  if architecture.startswith("qwen"):
-    settings["use_sliding_window"] = False
-  if FREQUENCIES in tensors:
-    settings["rope_scaling"] = _llama3(tensors[FREQUENCIES], settings)
+    settings["query_pre_attn_scalar"] = settings.get("head_dim")
   config = hugging_face.config_of(settings)
+  if config.num_layers == _LARGEST.get(architecture):
+    scalar = config.embed_dim // config.num_heads
+    config = dataclasses.replace(config, query_scalar=scalar)
+  if FREQUENCIES in tensors:
+    scaling = _llama3(tensors[FREQUENCIES], config)
+    config = dataclasses.replace(config, rope_scaling=scaling)
   for key in ("attention.value_length", "rope.dimension_count"):
     if given.get(key, config.head_dim) != config.head_dim:
       raise ValueError(
@@ -141,16 +144,6 @@ def config_of(
         " size of a head"
       )
   return config
-
-
-def _query_scalar(architecture, settings):
-  if settings.get("num_hidden_layers") == _LARGEST[architecture]:
-    embed_dim, num_heads = (
-      settings["hidden_size"],
-      settings["num_attention_heads"],
-    )
-    return embed_dim // num_heads
-  return settings.get("head_dim")
 
 
 def _scaling(given):
@@ -164,22 +157,22 @@ def _scaling(given):
   return {"rope_type": kind, "factor": factor}
 
 
-def _llama3(tensor, settings):
+def _llama3(tensor, config):
   """Return the scaling whose divisors of the frequencies are stored.
 
   Every Llama 3 has the same other constants; it is made sure that they give
   what is stored.
   """
-  head_dim = 2 * math.prod(tensor.shape)
-  if head_dim > 2**12 or tensor.encoding not in stored.PLAIN:
+  exponents = np.arange(0, config.head_dim, 2) / config.head_dim
+  if tensor.shape != exponents.shape:
     raise ValueError(f"the tensor {FREQUENCIES!r} is misshapen")
-  theta = settings.get("rope_theta", 10_000.0)
-  divisors = tensor.read().reshape(-1).astype(np.float64)
-  scaling = rope.Llama3(factor=float(np.max(divisors)))
-  plain = theta ** -(np.arange(0, head_dim, 2) / head_dim)
-  if not np.allclose(plain / scaling(plain), divisors, rtol=1e-4):
-    raise ValueError(f"{FREQUENCIES!r} are not those of Llama 3")
-  return hugging_face.scaling_settings(scaling)
+  divisors = tensor.read().astype(np.float64)
+  plain = config.rope_theta**-exponents
+  with np.errstate(all="ignore"):  # they may be anything
+    scaling = rope.Llama3(factor=float(np.max(divisors)))
+    if not np.allclose(plain / scaling(plain), divisors, rtol=1e-4):
+      raise ValueError(f"{FREQUENCIES!r} are not those of Llama 3")
+  return scaling
 
 
 def restore(

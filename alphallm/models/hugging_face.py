@@ -93,7 +93,7 @@ def config_of(settings: Mapping[str, Any]) -> transformer.TransformerConfig:
     options.update(
       attention_cap=s.real("attn_logit_softcapping", family.caps[0]),
       logit_cap=s.real("final_logit_softcapping", family.caps[1]),
-      query_scalar=s.size("query_pre_attn_scalar"),
+      query_scalar=s.size("query_pre_attn_scalar", 256),
     )
     if options["query_scalar"] == head_dim:
       options["query_scalar"] = None
@@ -160,15 +160,16 @@ def _rotary(
   s: _Settings, family: families.Family, windows: bool
 ) -> dict[str, Any]:
   """Take the rotary positions, in the older or the newer form."""
-  full = {"rope_theta": s.take("rope_theta")} | _dict(s, "rope_scaling")
+  full = {"rope_theta": s.take("rope_theta")}
+  full |= _dict("rope_scaling", s.take("rope_scaling"))
   local = {"rope_theta": s.take("rope_local_base_freq")}
-  given = _dict(s, "rope_parameters")
+  given = _dict("rope_parameters", s.take("rope_parameters"))
   if "full_attention" in given or "sliding_attention" in given:
     unknown = given.keys() - {"full_attention", "sliding_attention"}
     if unknown:
       raise ValueError(f"rope_parameters of {min(unknown)!r} are not known")
-    full |= given.get("full_attention") or {}
-    local |= given.get("sliding_attention") or {}
+    full |= _dict("full_attention", given.get("full_attention"))
+    local |= _dict("sliding_attention", given.get("sliding_attention"))
   else:
     full |= given
   theta, scaling = _frequencies(full, family.theta)
@@ -184,11 +185,10 @@ def _rotary(
   return options
 
 
-def _dict(s, key):
-  value = s.take(key) or {}
-  if not isinstance(value, dict):
+def _dict(key, value):
+  if not isinstance(value, dict | None):
     raise ValueError(f"{key}={value!r} is not an object")
-  return value
+  return value or {}
 
 
 def _frequencies(given, theta):
@@ -259,7 +259,7 @@ def _settings(config, kind, family):
     "hidden_activation" if family.gemma else "hidden_act": acts.get(c.mlp),
     "rms_norm_eps": c.norm_eps,
     "rope_theta": c.rope_theta,
-    "rope_scaling": scaling_settings(c.rope_scaling),
+    "rope_scaling": _scaling_settings(c.rope_scaling),
     "tie_word_embeddings": c.tie_embeddings,
     "torch_dtype": c.param_dtype,
   }
@@ -280,8 +280,7 @@ def _settings(config, kind, family):
   return settings
 
 
-def scaling_settings(scaling: rope.Scaling | None) -> dict[str, Any] | None:
-  """Return the `rope_scaling` of a `config.json`."""
+def _scaling_settings(scaling):
   match scaling:
     case rope.Linear(factor=factor):
       return {"rope_type": "linear", "factor": factor}
