@@ -15,7 +15,7 @@ def draw(*shape, seed=0):
   return np.random.default_rng([seed, *shape]).normal(size=shape)
 
 
-def plain_attention(queries, own_kv, segments):
+def plain_attention(queries, own_kv, segments, cap=None, window=S):
   """Attend one query and one head at a time, in float64."""
   out = np.zeros((B, K, S, H, D))
   for b, k, s, h in np.ndindex(B, K, S, H):
@@ -25,9 +25,11 @@ def plain_attention(queries, own_kv, segments):
       mask = np.broadcast_to(mask, (B, K, S, kv.shape[0]))[b, k, s]
       keys += list(kv[mask, 0, h // (H // G)])
       values += list(kv[mask, 1, h // (H // G)])
-    keys += list(own_kv[b, k, : s + 1, 0, h // (H // G)])
-    values += list(own_kv[b, k, : s + 1, 1, h // (H // G)])
+    seen = slice(max(0, s + 1 - window), s + 1)
+    keys += list(own_kv[b, k, seen, 0, h // (H // G)])
+    values += list(own_kv[b, k, seen, 1, h // (H // G)])
     scores = np.array(keys) @ queries[b, k, s, h] / np.sqrt(D)
+    scores = scores if cap is None else cap * np.tanh(scores / cap)
     weights = np.exp(scores - scores.max())
     out[b, k, s, h] = weights @ np.array(values) / weights.sum()
   return out
@@ -80,6 +82,18 @@ def test_grouped_queries_equal_repeated_heads():
     queries, repeat(own), [(repeat(kv), mask) for kv, mask in segments]
   )
   np.testing.assert_allclose(grouped, repeated, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"cap": 0.5}, {"window": 2}])
+def test_caps_and_windows(options):
+  queries, own = draw(B, K, S, H, D), draw(B, K, S, 2, G, D, seed=9)
+  found = attention.attend(
+    jnp.float32(queries), jnp.float32(own), some_segments(), **options
+  )
+  expected = plain_attention(queries, own, some_segments(), **options)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+  plain = plain_attention(queries, own, some_segments())
+  assert np.max(np.abs(expected - plain)) > 1e-2
 
 
 def test_rotation_against_complex_numbers():
