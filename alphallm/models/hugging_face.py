@@ -84,7 +84,7 @@ def config_of(settings: Mapping[str, Any]) -> transformer.TransformerConfig:
   act = s.take("hidden_act")
   if family.gemma:
     act = s.take("hidden_activation") or "gelu_pytorch_tanh"
-  if act not in _ACTIVATIONS:
+  if not isinstance(act, str) or act not in _ACTIVATIONS:
     raise ValueError(
       f"the activation {act!r} is none of {', '.join(_ACTIVATIONS)}"
     )
