@@ -33,16 +33,13 @@ def test_no_scaling(tmp_path):
   assert config_of(path).rope_scaling is None
 
 
-def test_the_largest_gemma_scales_scores_by_its_width(tmp_path, monkeypatch):
-  path = write(tmp_path / "x.gguf", "gemma2")
-  assert config_of(path).query_scalar is None
-  monkeypatch.setitem(gguf_models._LARGEST, "gemma2", 2)
-  monkeypatch.setattr(
-    gguf_models.hugging_face,
-    "config_of",
-    lambda s: checkpoints.CONFIGS["gemma3"],
-  )
-  assert config_of(path).query_scalar == 32 // 4
+def test_the_largest_gemma_scales_scores_by_its_width(tmp_path):
+  metadata, tensors = gguf.read(write(tmp_path / "x.gguf", "gemma2"))
+  metadata["gemma2.attention.key_length"] = 16
+  metadata["gemma2.attention.value_length"] = 16
+  assert gguf_models.config_of(metadata, tensors).query_scalar is None
+  metadata["gemma2.block_count"] = 46
+  assert gguf_models.config_of(metadata, tensors).query_scalar == 32 // 4
 
 
 def without(name):
