@@ -7,15 +7,14 @@ import setuptools
 _README = pathlib.Path(__file__).parent / "README.md"
 
 _MODELS = [
-  "gguf",
   "huggingface_hub",
   "jinja2",
-  "safetensors",
   "tokenizers",
 ]
 _PLOTS = ["matplotlib"]
 _DEV = [
   "equinox",
+  "gguf",
   "hypothesis",
   "ipykernel",
   "jax[tpu]",
@@ -23,6 +22,14 @@ _DEV = [
   "nbformat",
   "pytest",
   "ruff",
+  "safetensors",
+]
+
+# Models are held against transformers where torch can be installed.
+_ORACLE = [
+  "accelerate",
+  "torch==2.13.0; python_version < '3.12'",
+  "transformers",
 ]
 
 setuptools.setup(
@@ -58,6 +65,7 @@ setuptools.setup(
     "plots": _PLOTS,
     # jax[tpu] brings the libtpu that this jax asks for: programs are compiled
     # for a TPU topology in the tests, on a machine without a TPU.
+    "oracle": _ORACLE,
     "dev": _MODELS + _PLOTS + _DEV,
   },
 )

@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = {
   "types": 0,
   "tokenizer": 0,
+  "formats": 0,
   "models": 1,
   "tasks": 1,
   "sharding": 1,

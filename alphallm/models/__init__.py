@@ -1,6 +1,8 @@
 """Networks, and what they are to a search."""
 
+from alphallm.models.export import save
 from alphallm.models.network import Network, Output, without_cache
+from alphallm.models.pretrained import load
 from alphallm.models.transformer import (
   PolicyValueTransformer,
   TransformerConfig,
@@ -13,5 +15,7 @@ __all__ = [
   "PolicyValueTransformer",
   "TransformerConfig",
   "init_params",
+  "load",
+  "save",
   "without_cache",
 ]

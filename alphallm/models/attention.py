@@ -55,14 +55,6 @@ def put(x: chex.Array, new: chex.Array, places: chex.Array) -> chex.Array:
   return jax.vmap(one)(x, new, places)
 
 
-def rotation(positions: chex.Array, head_dim: int, theta: float):
-  """Return cosine and sine `[..., 1, head_dim/2]` of RoPE (Su et al., 2021)."""
-  exponents = jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim
-  frequencies = jnp.expand_dims(theta**-exponents, range(positions.ndim + 1))
-  angles = positions[..., None, None].astype(jnp.float32) * frequencies
-  return jnp.cos(angles), jnp.sin(angles)
-
-
 def rotate(x: chex.Array, cos_sin) -> chex.Array:
   """Rotate the two halves of each head, as Llama does. Shape `[..., H, hd]`."""
   cos, sin = cos_sin
@@ -75,6 +67,9 @@ def attend(
   queries: chex.Array,
   own_kv: KeysValues,
   segments: Sequence[tuple[KeysValues, chex.Array]],
+  *,
+  cap: float | None = None,
+  window: int | None = None,
 ) -> chex.Array:
   """Attend to the span itself, causally, and to the segments.
 
@@ -82,6 +77,9 @@ def attend(
     queries: `[B, K, S, H, head_dim]`.
     own_kv: `[B, K, G, S, head_dim]` each, H a multiple of G.
     segments: keys and values, and mask, of each segment, in one layer.
+    cap: bounds the scores, by a tanh.
+    window: how many tokens of the span a token sees, itself included; for the
+      segments see `window.narrow`.
 
   Returns:
     `[B, K, S, H, head_dim]`.
@@ -90,15 +88,20 @@ def attend(
   g = own_kv[0].shape[-3]
   q = (queries * d**-0.5).reshape(b, k, s, g, h // g, d)
   q = jnp.moveaxis(q, 3, 1)
-  causal = jnp.tril(jnp.ones((s, s), bool))[None, None]
+  causal = jnp.tril(jnp.ones((s, s), bool))
+  if window is not None:
+    causal &= ~jnp.tril(causal, -window)
+  causal = causal[None, None]
   parts = [*segments, (own_kv, causal)]
   of = lambda x: "bkgcd" if x.ndim == 5 else "bgcd"
 
   scores = []
   for (keys, _), mask in parts:
     score = jnp.einsum(f"bgksrd,{of(keys)}->bgksrc", q, keys)
-    mask = mask[:, None, :, :, None]
-    scores.append(jnp.where(mask, score.astype(jnp.float32), _MASKED))
+    score = score.astype(jnp.float32)
+    if cap is not None:
+      score = cap * jnp.tanh(score / cap)
+    scores.append(jnp.where(mask[:, None, :, :, None], score, _MASKED))
   weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
   weights = weights.astype(queries.dtype)
 

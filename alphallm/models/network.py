@@ -51,7 +51,8 @@ class Network(Protocol):
       params: of the network, a pytree.
       tokens: `[B, K, S]` int32. Padding stands at the right end only.
       positions: `[B, K, S]` int32, place of each token in its own context.
-      segments: what earlier calls returned as `kv`; see `attention.Segment`.
+      segments: what earlier calls returned as `kv`, in the order of the
+        context; see `attention.Segment`.
       read: `[B, K, R]` int32, at which of the S tokens logits and values are
         wanted; `None`: at all.
     """

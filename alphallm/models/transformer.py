@@ -1,20 +1,19 @@
-"""The policy/value transformer: a Llama-shaped decoder with a value head."""
+"""The policy/value transformer: a decoder-only model with a value head."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from alphallm.models import attention, network
+from alphallm.models import attention, network, rope, window
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-  """Shape of a `PolicyValueTransformer`; Llama, Qwen and SmolLM fit in it."""
+  """Shape of a `PolicyValueTransformer`; Llama, Qwen and Gemma fit in it."""
 
   vocab_size: int
   num_layers: int = 3
@@ -25,10 +24,21 @@ class TransformerConfig:
   mlp_dim: int = 192
   mlp: str = "swiglu"  # "swiglu", "geglu", or "relu2" without a gate
   rope_theta: float = 10_000.0
+  rope_scaling: rope.Scaling | None = None  # see `alphallm.models.rope`
+  local_layers: tuple[int, ...] = ()  # these see the last `window` tokens only
+  window: int | None = None
+  local_rope_theta: float | None = None  # unscaled; None: as other layers
+  query_scalar: int | None = None  # 1/sqrt of it scales scores; None: head_dim
+  attention_cap: float | None = None  # scores lie in ±cap, by tanh
+  logit_cap: float | None = None  # and so do the logits
+  scale_embeddings: bool = False  # by sqrt(embed_dim)
+  norm_offset: bool = False  # norms scale by 1 + their parameter
+  post_norms: bool = False  # norms behind attention and MLP too
   norm_eps: float = 1e-6
   attention_bias: bool = False  # on queries, keys and values
   query_key_norm: bool = False
   tie_embeddings: bool = True
+  max_context: int | None = None  # tokens that it was made for, if known
   dtype: str = "float32"  # of the computation
   param_dtype: str = "float32"  # of the parameters
 
@@ -42,30 +52,42 @@ class TransformerConfig:
       raise ValueError(f"head_dim={self.head_dim} is odd; RoPE needs pairs")
     if self.mlp not in ("swiglu", "geglu", "relu2"):
       raise ValueError(f"mlp={self.mlp!r} is none of swiglu, geglu, relu2")
+    if not all(0 <= layer < self.num_layers for layer in self.local_layers):
+      raise ValueError(
+        f"local_layers={self.local_layers} are not all among the"
+        f" {self.num_layers} layers"
+      )
+    if self.local_layers and not self.window:
+      raise ValueError("local_layers need a window")
 
 
 class RMSNorm(nn.Module):
   """Root-mean-square normalisation (Zhang and Sennrich, 2019), in float32."""
 
-  eps: float
-  dtype: Any
-  param_dtype: Any
+  config: TransformerConfig
 
   @nn.compact
   def __call__(self, x: chex.Array) -> chex.Array:
-    scale = self.param(
-      "scale", nn.initializers.ones_init(), (x.shape[-1],), self.param_dtype
-    )
+    c = self.config
+    init = nn.initializers.zeros if c.norm_offset else nn.initializers.ones
+    scale = self.param("scale", init, (x.shape[-1],), c.param_dtype)
     x = x.astype(jnp.float32)
-    x = x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + self.eps)
+    x = x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + c.norm_eps)
+    scale = scale.astype(jnp.float32) + c.norm_offset
     scale = jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
-    return (x * scale).astype(self.dtype)
+    return (x * scale).astype(c.dtype)
 
 
 class Block(nn.Module):
-  """One pre-norm layer: attention over segments, then the MLP."""
+  """One pre-norm layer: attention over segments, then the MLP.
+
+  Attributes:
+    config: of the transformer.
+    local: whether attention ends at the window.
+  """
 
   config: TransformerConfig
+  local: bool = False
 
   def _dense(self, features: int, name: str, use_bias: bool = False):
     return nn.Dense(
@@ -76,15 +98,12 @@ class Block(nn.Module):
       name=name,
     )
 
-  def _norm(self, name: str):
-    c = self.config
-    return RMSNorm(c.norm_eps, c.dtype, c.param_dtype, name=name)
-
   @nn.compact
   def __call__(self, x, rotation, segments):
     c = self.config
     spans = x.shape[:-1]
-    h = self._norm("attention_norm")(x)
+    norm = lambda name: RMSNorm(c, name=name)
+    h = norm("attention_norm")(x)
     heads = lambda n, name: self._dense(
       n * c.head_dim, name, use_bias=c.attention_bias
     )(h).reshape(*spans, n, c.head_dim)
@@ -92,15 +111,24 @@ class Block(nn.Module):
     keys = heads(c.num_kv_heads, "key")
     values = heads(c.num_kv_heads, "value")
     if c.query_key_norm:
-      queries = self._norm("query_norm")(queries)
-      keys = self._norm("key_norm")(keys)
+      queries = norm("query_norm")(queries)
+      keys = norm("key_norm")(keys)
+    if c.query_scalar is not None:  # `attend` takes 1/sqrt(head_dim)
+      queries = queries * (c.head_dim / c.query_scalar) ** 0.5
     queries = attention.rotate(queries, rotation)
     keys = attention.rotate(keys, rotation)
     kv = tuple(jnp.swapaxes(x, -3, -2) for x in (keys, values))
-    h = attention.attend(queries, kv, segments)
-    x = x + self._dense(c.embed_dim, "output")(h.reshape(*spans, -1))
+    h = attention.attend(
+      queries,
+      kv,
+      segments,
+      cap=c.attention_cap,
+      window=c.window if self.local else None,
+    )
+    h = self._dense(c.embed_dim, "output")(h.reshape(*spans, -1))
+    x = x + (norm("attention_post_norm")(h) if c.post_norms else h)
 
-    h = self._norm("mlp_norm")(x)
+    h = norm("mlp_norm")(x)
     if c.mlp == "relu2":
       h = jnp.square(nn.relu(self._dense(c.mlp_dim, "up")(h)))
     else:
@@ -108,7 +136,8 @@ class Block(nn.Module):
       h = gate(self._dense(c.mlp_dim, "gate")(h)) * self._dense(
         c.mlp_dim, "up"
       )(h)
-    return x + self._dense(c.embed_dim, "down")(h), kv
+    h = self._dense(c.embed_dim, "down")(h)
+    return x + (norm("mlp_post_norm")(h) if c.post_norms else h), kv
 
 
 class PolicyValueTransformer(nn.Module):
@@ -134,7 +163,8 @@ class PolicyValueTransformer(nn.Module):
     Args:
       tokens: `[B, K, S]` int32. Padding stands at the right end only.
       positions: `[B, K, S]` int32, place of each token in its own context.
-      segments: what the spans attend to besides themselves.
+      segments: what the spans attend to besides themselves, in the order of
+        the context; a window counts the tokens that masks admit.
       read: `[B, K, R]` int32, at which of the S tokens logits and values are
         wanted; `None`: at all.
     """
@@ -149,16 +179,29 @@ class PolicyValueTransformer(nn.Module):
       name="embed",
     )
     x = embed(tokens)
-    rotation = attention.rotation(positions, c.head_dim, c.rope_theta)
+    if c.scale_embeddings:
+      x = x * jnp.asarray(c.embed_dim**0.5, x.dtype)
+    rotation = rope.rotation(
+      positions, c.head_dim, c.rope_theta, c.rope_scaling
+    )
+    local_rotation = rotation
+    if c.local_rope_theta is not None:
+      local_rotation = rope.rotation(positions, c.head_dim, c.local_rope_theta)
+    near = segments
+    if c.local_layers:
+      near = window.narrow(segments, tokens.shape[-1], c.window)
     cache = []
     for layer in range(c.num_layers):
-      x, kv = Block(c, name=f"layer_{layer}")(
-        x, rotation, [segment.layer(layer) for segment in segments]
+      local = layer in c.local_layers
+      x, kv = Block(c, local, name=f"layer_{layer}")(
+        x,
+        local_rotation if local else rotation,
+        [segment.layer(layer) for segment in (near if local else segments)],
       )
       cache.append(kv)
     if read is not None:
       x = jnp.take_along_axis(x, read[..., None], axis=2)
-    x = RMSNorm(c.norm_eps, c.dtype, c.param_dtype, name="final_norm")(x)
+    x = RMSNorm(c, name="final_norm")(x)
     if c.tie_embeddings:
       logits = embed.attend(x)
     else:
@@ -169,6 +212,9 @@ class PolicyValueTransformer(nn.Module):
         param_dtype=c.param_dtype,
         name="lm_head",
       )(x)
+    logits = logits.astype(jnp.float32)
+    if c.logit_cap is not None:
+      logits = c.logit_cap * jnp.tanh(logits / c.logit_cap)
     value = nn.Dense(
       1,
       dtype=c.dtype,
@@ -177,7 +223,7 @@ class PolicyValueTransformer(nn.Module):
       name="value_head",
     )(x)
     return network.Output(
-      logits=logits.astype(jnp.float32),
+      logits=logits,
       value_logits=value[..., 0].astype(jnp.float32),
       kv=tuple(cache),
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import unoptimized
 
-from alphallm.models import attention
+from alphallm.models import attention, rope
 
 B, K, S, H, G, D = 2, 3, 4, 4, 2, 6
 ATTEND = unoptimized.jit(attention.attend)
@@ -25,7 +25,7 @@ def on_device(tree):
   )
 
 
-def plain_attention(queries, own_kv, segments):
+def plain_attention(queries, own_kv, segments, cap=None, window=S):
   """Attend one query and one head at a time, in float64."""
   out = np.zeros((B, K, S, H, D))
   for b, k, s, h in np.ndindex(B, K, S, H):
@@ -35,9 +35,11 @@ def plain_attention(queries, own_kv, segments):
       for x, seen in zip(kv, (keys, values), strict=True):
         x = x[b] if x.ndim == 4 else x[b, k]
         seen += list(x[h // (H // G), mask])
+    own = slice(max(0, s + 1 - window), s + 1)
     for x, seen in zip(own_kv, (keys, values), strict=True):
-      seen += list(x[b, k, h // (H // G), : s + 1])
+      seen += list(x[b, k, h // (H // G), own])
     scores = np.array(keys) @ queries[b, k, s, h] / np.sqrt(D)
+    scores = scores if cap is None else cap * np.tanh(scores / cap)
     weights = np.exp(scores - scores.max())
     out[b, k, s, h] = weights @ np.array(values) / weights.sum()
   return out
@@ -85,11 +87,23 @@ def test_grouped_queries_equal_repeated_heads():
   np.testing.assert_allclose(grouped, repeated, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{"cap": 0.5}, {"window": 2}])
+def test_caps_and_windows(options):
+  queries, own = draw(B, K, S, H, D), pair(B, K, G, S, D, seed=9)
+  found = attention.attend(
+    *on_device((queries, own, some_segments())), **options
+  )
+  expected = plain_attention(queries, own, some_segments(), **options)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+  plain = plain_attention(queries, own, some_segments())
+  assert np.max(np.abs(expected - plain)) > 1e-2
+
+
 def test_rotation_against_complex_numbers():
   positions = np.array([[0, 1, 5, 1000]])
   x = draw(1, 4, 3, D)
   found = attention.rotate(
-    jnp.float32(x), attention.rotation(jnp.asarray(positions), D, 100.0)
+    jnp.float32(x), rope.rotation(jnp.asarray(positions), D, 100.0)
   )
   z = x[..., : D // 2] + 1j * x[..., D // 2 :]
   angle = positions[..., None, None] * 100.0 ** (-np.arange(0, D, 2) / D)
@@ -102,7 +116,7 @@ def test_rotated_products_depend_on_relative_positions_only():
   q, k = jnp.float32(draw(1, D)), jnp.float32(draw(1, D, seed=1))
 
   def product(i, j):
-    angles = [attention.rotation(jnp.int32(p), D, 1e4) for p in (i, j)]
+    angles = [rope.rotation(jnp.int32(p), D, 1e4) for p in (i, j)]
     return float(
       jnp.sum(attention.rotate(q, angles[0]) * attention.rotate(k, angles[1]))
     )
@@ -116,7 +130,7 @@ def test_rotated_products_depend_on_relative_positions_only():
 
 def test_rotation_keeps_the_length_and_the_type():
   x = jnp.bfloat16(draw(3, 2, D))
-  turned = attention.rotate(x, attention.rotation(jnp.arange(3), D, 1e4))
+  turned = attention.rotate(x, rope.rotation(jnp.arange(3), D, 1e4))
   assert turned.dtype == jnp.bfloat16
   np.testing.assert_allclose(
     jnp.linalg.norm(turned.astype(jnp.float32), axis=-1),

@@ -8,7 +8,7 @@ import pytest
 import random_transformer
 import unoptimized
 
-from alphallm.models import attention, transformer
+from alphallm.models import attention, rope, transformer
 
 SMALL = transformer.TransformerConfig(
   vocab_size=11,
@@ -28,6 +28,21 @@ OPTIONS = {
   "relu2": {"mlp": "relu2"},
   "multi_head": {"num_kv_heads": 4},
   "theta": {"rope_theta": 100.0},
+  "llama3": {"rope_scaling": rope.Llama3(8.0, 1.0, 4.0, 16)},
+  "gemma": {
+    "mlp": "geglu",
+    "query_key_norm": True,
+    "local_layers": (1,),
+    "window": 4,
+    "local_rope_theta": 10.0,
+    "rope_scaling": rope.Linear(2.0),
+    "query_scalar": 9,
+    "attention_cap": 1.5,
+    "logit_cap": 2.0,
+    "scale_embeddings": True,
+    "norm_offset": True,
+    "post_norms": True,
+  },
   "everything": {
     "attention_bias": True,
     "query_key_norm": True,
@@ -61,37 +76,47 @@ def reference(config, params, tokens):
 
   def norm(x, name, room=p):
     x = x / np.sqrt(np.mean(x * x, -1, keepdims=True) + c.norm_eps)
-    return x * room[name]["scale"]
+    return x * (room[name]["scale"] + c.norm_offset)
 
   def dense(x, leaves):
     return x @ leaves["kernel"] + leaves.get("bias", 0.0)
 
-  def rotate(x):
-    angle = np.arange(len(x))[:, None] * c.rope_theta ** (
-      -np.arange(0, d, 2) / d
-    )
+  def rotate(x, local):
+    theta = c.local_rope_theta if local else c.rope_theta
+    speed = theta ** (-np.arange(0, d, 2) / d)
+    if c.rope_scaling is not None and not local:
+      speed = c.rope_scaling(speed)
+    angle = np.arange(len(x))[:, None] * speed
     z = (x[..., : d // 2] + 1j * x[..., d // 2 :]) * np.exp(1j * angle[:, None])
     return np.concatenate([z.real, z.imag], axis=-1)
 
+  def cap(x, limit):
+    return x if limit is None else limit * np.tanh(x / limit)
+
   x = p["embed"]["embedding"][tokens]
+  x = x * np.sqrt(c.embed_dim) if c.scale_embeddings else x
   for i in range(c.num_layers):
-    layer = p[f"layer_{i}"]
+    layer, local = p[f"layer_{i}"], i in c.local_layers
     h = norm(x, "attention_norm", layer)
     q = dense(h, layer["query"]).reshape(-1, c.num_heads, d)
     k = dense(h, layer["key"]).reshape(-1, c.num_kv_heads, d)
     v = dense(h, layer["value"]).reshape(-1, c.num_kv_heads, d)
     if c.query_key_norm:
       q, k = norm(q, "query_norm", layer), norm(k, "key_norm", layer)
-    q, k = rotate(q), rotate(k)
+    q, k = rotate(q, local), rotate(k, local)
     group = c.num_heads // c.num_kv_heads
     heads = []
     for j in range(c.num_heads):
-      scores = q[:, j] @ k[:, j // group].T / np.sqrt(d)
+      scores = q[:, j] @ k[:, j // group].T / np.sqrt(c.query_scalar or d)
+      scores = cap(scores, c.attention_cap)
       scores[np.triu_indices(len(x), 1)] = -np.inf
+      if local:
+        scores[np.tril_indices(len(x), -c.window)] = -np.inf
       weights = np.exp(scores - scores.max(-1, keepdims=True))
       weights /= weights.sum(-1, keepdims=True)
       heads.append(weights @ v[:, j // group])
-    x = x + dense(np.concatenate(heads, -1), layer["output"])
+    h = dense(np.concatenate(heads, -1), layer["output"])
+    x = x + (norm(h, "attention_post_norm", layer) if c.post_norms else h)
     h = norm(x, "mlp_norm", layer)
     up = dense(h, layer["up"])
     if c.mlp == "relu2":
@@ -103,13 +128,14 @@ def reference(config, params, tokens):
       else:  # GELU, by its usual approximation
         g = 0.5 * g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g**3)))
       h = g * up
-    x = x + dense(h, layer["down"])
+    h = dense(h, layer["down"])
+    x = x + (norm(h, "mlp_post_norm", layer) if c.post_norms else h)
   x = norm(x, "final_norm")
   if c.tie_embeddings:
     logits = x @ p["embed"]["embedding"].T
   else:
     logits = dense(x, p["lm_head"])
-  return logits, dense(x, p["value_head"])[..., 0]
+  return cap(logits, c.logit_cap), dense(x, p["value_head"])[..., 0]
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -124,7 +150,7 @@ def test_a_pass_against_numpy(name):
     np.testing.assert_allclose(output.value_logits[b, 0], values, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["plain", "everything"])
+@pytest.mark.parametrize("name", ["plain", "everything", "gemma"])
 def test_segments_equal_one_pass(name):
   """Prompt, two pages, an own buffer and the span, as in a search."""
   apply_fn, params = network(**OPTIONS[name])
@@ -299,6 +325,8 @@ def test_shapes_of_a_large_model():
     ({"num_heads": 4, "num_kv_heads": 3}, "num_heads=4 is not a multiple of"),
     ({"head_dim": 5}, "head_dim=5 is odd"),
     ({"mlp": "gelu"}, "mlp='gelu' is none of"),
+    ({"local_layers": (2,), "window": 4}, "are not all among the 2 layers"),
+    ({"local_layers": (1,)}, "need a window"),
   ],
 )
 def test_bad_configs(options, message):
