@@ -1,0 +1,26 @@
+"""Text to token ids and back.
+
+`pretrained` reads the tokenizers of model folders and of GGUF files, `chat`
+writes conversations, and `stream` decodes while ids are still coming.
+"""
+
+from alphallm.tokenizer.sentence_pieces import SentencePieces, Tokenizer
+from alphallm.tokenizer.vocabulary import (
+  BOS_ID,
+  EOS_ID,
+  PAD_ID,
+  UNK_ID,
+  Marks,
+  Vocabulary,
+)
+
+__all__ = [
+  "BOS_ID",
+  "EOS_ID",
+  "PAD_ID",
+  "UNK_ID",
+  "Marks",
+  "SentencePieces",
+  "Tokenizer",
+  "Vocabulary",
+]
