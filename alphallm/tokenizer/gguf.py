@@ -101,7 +101,7 @@ def _byte_pairs(metadata, names, kinds, marks):
 
 
 def _dialects():
-  """Return how each kind of model cuts text into words, as llama.cpp names it."""
+  """Return how models cut text into words, by llama.cpp's names."""
   by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
 
   def words(digits):
