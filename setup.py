@@ -9,7 +9,8 @@ _README = pathlib.Path(__file__).parent / "README.md"
 _MODELS = [
   "gguf",
   "huggingface_hub",
-  "jinja2",
+  "jinja2>=3.1.6",  # before, its sandbox had holes
+  "math-verify",
   "safetensors",
   "tokenizers",
 ]

@@ -216,6 +216,26 @@ class Text(base.Task):
     return jnp.where(over, reward, 0.0).astype(jnp.float32)
 
 
+def ids_with(tokenizer: Any, *parts: str) -> tuple[int, ...]:
+  """Return the tokens whose text holds one of some parts of text.
+
+  Of byte pairs many do: "\\n", "\\n\\n", ".\\n".
+
+  Args:
+    tokenizer: see `tokenizer.Vocabulary`.
+    *parts: empty ones are held by none.
+
+  Returns:
+    Ids, ascending. Of a part that no token holds whole there are none.
+  """
+  wanted = [part.encode() for part in parts if part]
+  return tuple(
+    i
+    for i in range(tokenizer.vocab_size)
+    if any(part in tokenizer.token_bytes(i) for part in wanted)
+  )
+
+
 def on_host(score: Callable[[list[Any], list[np.ndarray]], Any]) -> Reward:
   """Return a reward from a Python function, called once per batch.
 
