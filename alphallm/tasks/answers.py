@@ -75,7 +75,7 @@ def equal(golds: Sequence[str], found: Sequence[str | None]) -> list[bool]:
     golds: the right answers.
     found: the answers of as many texts, by `extract`.
   """
-  results, open_ = [False] * len(golds), []
+  results, open_ = [False] * len(golds), {}
   for i, (gold, answer) in enumerate(zip(golds, found, strict=True)):
     if answer is None:
       continue
@@ -85,12 +85,13 @@ def equal(golds: Sequence[str], found: Sequence[str | None]) -> list[bool]:
     elif gold.strip() == answer.strip():
       results[i] = True
     elif _is_formula(answer):
-      open_.append(i)
-  requests = [{"gold": golds[i], "answer": found[i]} for i in open_]
-  if requests:
+      open_.setdefault((gold, answer), []).append(i)
+  if open_:
+    requests = [{"gold": gold, "answer": answer} for gold, answer in open_]
     verdicts = _workers().ask_all(requests, False, _SECONDS)
-    for i, verdict in zip(open_, verdicts, strict=True):
-      results[i] = verdict
+    for places, verdict in zip(open_.values(), verdicts, strict=True):
+      for i in places:
+        results[i] = verdict
   return results
 
 

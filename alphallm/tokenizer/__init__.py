@@ -1,7 +1,8 @@
 """Text to token ids and back.
 
-`pretrained` reads the tokenizers of model folders and of GGUF files, `chat`
-writes conversations, and `stream` decodes while ids are still coming.
+`folders` reads the tokenizers of pretrained models and `gguf_vocabulary` those
+of GGUF files, `chat` writes conversations, and `stream` decodes while ids are
+still coming.
 """
 
 from alphallm.tokenizer.sentence_pieces import SentencePieces, Tokenizer

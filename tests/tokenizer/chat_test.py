@@ -1,7 +1,7 @@
 import time
 
 import foreign_tokenizers as foreign
-import gguf_test
+import gguf_vocabulary_test
 import pytest
 import tokenizers
 
@@ -9,7 +9,7 @@ from alphallm import tokenizer
 from alphallm.sandbox import workers
 from alphallm.tokenizer import byte_pairs, chat
 
-smollm2 = gguf_test.smollm2
+smollm2 = gguf_vocabulary_test.smollm2
 MESSAGES = [
   {"role": "system", "content": "Be brief."},
   {"role": "user", "content": "What is 17 + 25?"},
@@ -89,8 +89,8 @@ def test_templates_that_never_end_are_stopped(monkeypatch):
 @pytest.mark.slow
 def test_smollm2_against_transformers(smollm2):
   transformers = pytest.importorskip("transformers")
-  theirs = gguf_test.as_transformers(transformers, smollm2)
-  ours = gguf_test.gguf.from_metadata(smollm2)
+  theirs = gguf_vocabulary_test.as_transformers(transformers, smollm2)
+  ours = gguf_vocabulary_test.gguf_vocabulary.from_metadata(smollm2)
   more = [*MESSAGES, {"role": "assistant", "content": "42"}, MESSAGES[1]]
   for messages in MESSAGES, MESSAGES[1:], more:
     for prompt in True, False:

@@ -7,7 +7,7 @@ import sentencepiece
 import tokenizers
 
 from alphallm import tokenizer
-from alphallm.tokenizer import pretrained
+from alphallm.tokenizer import folders
 
 TEXTS = [*foreign.TEXT[:3], "", "  two  spaces ", "\n\n", "1234", "\u00a0é"]
 
@@ -28,14 +28,14 @@ def write_model(folder, **options):
 
 @pytest.mark.parametrize("write", [write_json, write_model])
 def test_texts_come_back(tmp_path, write):
-  loaded = pretrained.load(write(tmp_path))
+  loaded = folders.load(write(tmp_path))
   for text in TEXTS:
     assert loaded.decode(loaded.encode(text)) == text
 
 
 def test_a_tokenizer_json_is_as_the_package_reads_it(tmp_path):
   model = tokenizers.Tokenizer.from_str(foreign.byte_level_json())
-  loaded = pretrained.load(write_json(tmp_path))
+  loaded = folders.load(write_json(tmp_path))
   rng = np.random.default_rng(0)
   for text in TEXTS:
     assert (
@@ -56,7 +56,7 @@ def test_a_tokenizer_json_is_as_the_package_reads_it(tmp_path):
 @pytest.mark.parametrize("prefix", [True, False])
 def test_a_foreign_sentence_piece_model(tmp_path, prefix):
   write_model(tmp_path, add_dummy_prefix=prefix)
-  loaded = pretrained.load(tmp_path / "tokenizer.model")
+  loaded = folders.load(tmp_path / "tokenizer.model")
   model = sentencepiece.SentencePieceProcessor(model_proto=loaded.proto)
   assert (loaded.bos_id, loaded.eos_id) == (1, 2)
   assert loaded.marks.prefix_ids == (1,)
@@ -73,18 +73,18 @@ def test_an_end_of_several_tokens_and_templates(tmp_path):
     {"chat_template": [{"name": "default", "template": "a"}]},
     {"eos_token_id": [5, 0]},
   )
-  loaded = pretrained.load(tmp_path)
+  loaded = folders.load(tmp_path)
   assert loaded.end_ids == (0, 5) and loaded.marks.chat_template == "a"
   (tmp_path / "chat_template.jinja").write_text("b")
-  assert pretrained.load(tmp_path).marks.chat_template == "b"
+  assert folders.load(tmp_path).marks.chat_template == "b"
 
 
 @pytest.mark.parametrize("write", [write_json, write_model])
 def test_what_is_saved_is_loaded(tmp_path, write):
   (tmp_path / "a").mkdir()
-  first = pretrained.load(write(tmp_path / "a"))
-  pretrained.save(first, tmp_path / "b" / "c")
-  again = pretrained.load(tmp_path / "b" / "c")
+  first = folders.load(write(tmp_path / "a"))
+  folders.save(first, tmp_path / "b" / "c")
+  again = folders.load(tmp_path / "b" / "c")
   assert again.marks == first.marks and again.names == first.names
   for text in TEXTS:
     assert again.encode(text) == first.encode(text)
@@ -93,7 +93,7 @@ def test_what_is_saved_is_loaded(tmp_path, write):
 def test_the_tokenizers_trained_here_are_read_too(tmp_path):
   ours = tokenizer.Tokenizer.train(["abc 123"])
   ours.save(tmp_path / "tokenizer.model")
-  loaded = pretrained.load(tmp_path)
+  loaded = folders.load(tmp_path)
   assert loaded.encode("ab\n1 ") == ours.encode("ab\n1 ")
   assert loaded.eos_id == ours.eos_id and ours.encode("<s>")[0] != 2
 
@@ -135,7 +135,7 @@ def test_malformed_folders(tmp_path, files, message):
     content = foreign.byte_level_json() if content is None else content
     (tmp_path / name).write_text(content)
   with pytest.raises(ValueError, match=message) as error:
-    pretrained.load(tmp_path)
+    folders.load(tmp_path)
   assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
 
 
@@ -145,4 +145,4 @@ def test_unknown_decoders_are_refused(tmp_path):
   write_json(tmp_path)
   (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
   with pytest.raises(ValueError, match="decoder is BPEDecoder"):
-    pretrained.load(tmp_path)
+    folders.load(tmp_path)

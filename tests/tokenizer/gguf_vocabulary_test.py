@@ -9,7 +9,7 @@ import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2
 
-from alphallm.tokenizer import gguf, pretrained
+from alphallm.tokenizer import folders, gguf_vocabulary
 
 TEXTS = [
   *foreign.TEXT[:3],
@@ -59,7 +59,7 @@ def sentence_pieces(**changes):
 
 
 def test_byte_pairs_are_those_of_the_same_tokenizer_json():
-  made = gguf.from_metadata(byte_level())
+  made = gguf_vocabulary.from_metadata(byte_level())
   model = tokenizers.Tokenizer.from_str(foreign.byte_level_json())
   for text in [*TEXTS, "<|start|>a b<|end|>"]:
     assert made.encode(text) == model.encode(text, add_special_tokens=False).ids
@@ -70,7 +70,7 @@ def test_byte_pairs_are_those_of_the_same_tokenizer_json():
 
 
 def test_sentence_pieces_are_those_of_the_same_model():
-  made = gguf.from_metadata(sentence_pieces(eot_token_id=7))
+  made = gguf_vocabulary.from_metadata(sentence_pieces(eot_token_id=7))
   model = sentencepiece.SentencePieceProcessor(
     model_proto=foreign.sentence_pieces()
   )
@@ -81,9 +81,9 @@ def test_sentence_pieces_are_those_of_the_same_model():
 
 @pytest.mark.parametrize("make", [byte_level, sentence_pieces])
 def test_what_is_saved_is_loaded(tmp_path, make):
-  made = gguf.from_metadata(make())
-  pretrained.save(made, tmp_path)
-  again = pretrained.load(tmp_path)
+  made = gguf_vocabulary.from_metadata(make())
+  folders.save(made, tmp_path)
+  again = folders.load(tmp_path)
   assert again.marks == made.marks
   assert all(again.encode(text) == made.encode(text) for text in TEXTS)
 
@@ -106,16 +106,16 @@ def test_what_is_saved_is_loaded(tmp_path, make):
 )
 def test_malformed_metadata(changes, message):
   with pytest.raises(ValueError, match=message) as error:
-    gguf.from_metadata(byte_level(**changes))
+    gguf_vocabulary.from_metadata(byte_level(**changes))
   assert "\n" not in str(error.value)
 
 
 def test_malformed_sentence_pieces():
   with pytest.raises(ValueError, match="scores is missing"):
-    gguf.from_metadata(sentence_pieces(scores=None))
+    gguf_vocabulary.from_metadata(sentence_pieces(scores=None))
   kinds = sentence_pieces()["tokenizer.ggml.token_type"]
   with pytest.raises(ValueError, match="token_type: 77 is not known"):
-    gguf.from_metadata(sentence_pieces(token_type=[77, *kinds[1:]]))
+    gguf_vocabulary.from_metadata(sentence_pieces(token_type=[77, *kinds[1:]]))
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def as_transformers(transformers, metadata):
 def test_smollm2_against_transformers(smollm2):
   transformers = pytest.importorskip("transformers")
   theirs = as_transformers(transformers, smollm2)
-  ours = gguf.from_metadata(smollm2)
+  ours = gguf_vocabulary.from_metadata(smollm2)
   assert ours.vocab_size == 49152
   assert ours.encode("17 + 25") == theirs.encode("17 + 25")
   assert len(ours.encode("1234")) == 4  # digits are split
