@@ -12,6 +12,7 @@ from alphallm.tokenizer import byte_pairs, sentence_pieces, vocabulary
 _JSON, _MODEL = "tokenizer.json", "tokenizer.model"
 _CONFIG, _GENERATION = "tokenizer_config.json", "generation_config.json"
 _TEMPLATE = "chat_template.jinja"
+_PROBE = "A text, of 12 words:\n\té "  # that a tokenizer must survive
 
 
 def load(path) -> vocabulary.Vocabulary:
@@ -80,10 +81,13 @@ def _load_json(path: pathlib.Path) -> vocabulary.Vocabulary:
   content = path.read_bytes()
   try:
     model = tokenizers.Tokenizer.from_buffer(content)
-  except Exception as error:  # the package raises nothing narrower
+    model.encode(_PROBE)
+    starts = tuple(model.encode("", add_special_tokens=True).ids[:1])
+  except (KeyboardInterrupt, SystemExit):
+    raise
+  except BaseException as error:  # those of the package, panics among them
     raise ValueError(f"not a tokenizer ({str(error)[:200]})") from error
   marks = _marks(path.parent, model.token_to_id)
-  starts = tuple(model.encode("", add_special_tokens=True).ids[:1])
   if starts == (marks.bos_id,):
     marks = dataclasses.replace(marks, prefix_ids=starts)
   return byte_pairs.BytePairs(model, marks)
@@ -158,7 +162,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
     return {}
   try:
     content = json.loads(path.read_text(encoding="utf-8"))
-  except (UnicodeDecodeError, json.JSONDecodeError) as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path}: not JSON ({error})") from error
   if not isinstance(content, dict):
     raise ValueError(f"{path}: not an object")

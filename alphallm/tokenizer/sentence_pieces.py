@@ -42,6 +42,8 @@ class SentencePieces(vocabulary.Vocabulary):
     if marks is None:
       marks = self._marks()
     names = [piece.piece for piece in spec.pieces]
+    if not all(isinstance(name, str) for name in names):  # bytes, if no UTF-8
+      raise ValueError("not a SentencePiece model: a piece is not UTF-8")
     kinds = sentencepiece_model_pb2.ModelProto.SentencePiece
     self._special = {
       piece.piece: i

@@ -1,4 +1,5 @@
 import json
+import random
 
 import foreign_tokenizers as foreign
 import numpy as np
@@ -146,3 +147,33 @@ def test_unknown_decoders_are_refused(tmp_path):
   (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
   with pytest.raises(ValueError, match="decoder is BPEDecoder"):
     folders.load(tmp_path)
+
+
+def test_damaged_files_end_in_one_line(tmp_path):
+  """Values of a `tokenizer.json` and bytes of a model, changed at random."""
+  rng = random.Random(0)
+  write_json(tmp_path)
+  spec = json.loads(foreign.byte_level_json())
+  values = [None, -1, 10**9, "", [], {}, 1.5, True, 2**32 - 1]
+  model = bytearray(foreign.sentence_pieces())
+  for i in range(120):
+    damaged, place = dict(spec), spec
+    part = damaged
+    while isinstance(place, (dict, list)) and len(place):
+      keys = list(place) if isinstance(place, dict) else range(len(place))
+      key = rng.choice(keys)
+      if not isinstance(place[key], (dict, list)) or rng.random() < 0.2:
+        part[key] = rng.choice(values)
+        break
+      part[key] = place[key].copy()
+      part, place = part[key], place[key]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(damaged))
+    (tmp_path / "tokenizer.model").write_bytes(
+      model[: rng.randrange(len(model))] + rng.randbytes(i % 3)
+    )
+    for name in "tokenizer.json", "tokenizer.model":
+      try:
+        loaded = folders.load(tmp_path / name)
+        loaded.decode(loaded.encode(TEXTS[0]))
+      except ValueError as error:
+        assert "\n" not in str(error)

@@ -9,7 +9,7 @@ import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2
 
-from alphallm.tokenizer import folders, gguf_vocabulary
+from alphallm.tokenizer import chat, folders, gguf_vocabulary
 
 TEXTS = [
   *foreign.TEXT[:3],
@@ -152,6 +152,22 @@ def as_transformers(transformers, metadata):
     ],
     chat_template=metadata["tokenizer.chat_template"],
     clean_up_tokenization_spaces=False,
+  )
+
+
+@pytest.mark.slow
+def test_smollm2_is_saved_for_transformers(smollm2, tmp_path):
+  transformers = pytest.importorskip("transformers")
+  ours = gguf_vocabulary.from_metadata(smollm2)
+  folders.save(ours, tmp_path)
+  theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+  for text in TEXTS:
+    assert theirs.encode(text) == ours.encode(text)
+  said = [{"role": "user", "content": "Hi"}]
+  again = folders.load(tmp_path)
+  assert again.marks == ours.marks
+  assert theirs.apply_chat_template(said, tokenize=False) == chat.render(
+    again, said, add_generation_prompt=False
   )
 
 
