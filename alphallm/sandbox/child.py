@@ -13,10 +13,14 @@ def main(module: str, memory: str) -> None:
   """Answer requests by `module.answer`, until the input ends."""
   replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print
-  answer = importlib.import_module(module).answer
-  _limit_memory(int(memory))
   say = lambda reply: print(json.dumps(reply), file=replies, flush=True)
-  say("ready")
+  try:
+    answer = importlib.import_module(module).answer
+  except ImportError as error:
+    say({"error": str(error)})
+    return
+  _limit_memory(int(memory))
+  say({})
   for line in sys.stdin:
     try:
       reply = {"value": answer(json.loads(line))}

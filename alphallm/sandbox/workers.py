@@ -2,6 +2,8 @@
 
 import atexit
 import json
+import os
+import pathlib
 import queue
 import selectors
 import subprocess
@@ -11,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+_HOME = pathlib.Path(__file__).parents[2]
 _MOST_REPLY = 16 << 20  # bytes of one reply
 
 
@@ -63,6 +66,7 @@ class Workers:
     Raises:
       Late: if there was none in time.
       Failed: if it ended in an error.
+      RuntimeError: if the process cannot start.
     """
     child = self._idle.get()
     keep = None
@@ -85,10 +89,13 @@ class Workers:
 
     Args:
       requests: what is asked.
-      otherwise: stands where there was no answer, for whatever reason.
+      otherwise: stands where there was no answer, late or failed.
       seconds: after which nothing more is asked.
+
+    Raises:
+      RuntimeError: if a process cannot start.
     """
-    answers = [otherwise] * len(requests)
+    answers, errors = [otherwise] * len(requests), []
     deadline = time.monotonic() + seconds
     places = iter(range(len(requests)))
     lock = threading.Lock()
@@ -103,6 +110,9 @@ class Workers:
           answers[place] = self.ask(requests[place])
         except (Late, Failed):
           pass
+        except RuntimeError as error:
+          errors.append(error)
+          return
 
     threads = [
       threading.Thread(target=work)
@@ -112,6 +122,8 @@ class Workers:
       thread.start()
     for thread in threads:
       thread.join()
+    if errors:
+      raise errors[0]
     return answers
 
 
@@ -119,19 +131,23 @@ class _Child:
   """One process; it answers a request at a time."""
 
   def __init__(self, command: Sequence[str], start_seconds: float):
+    path = [str(_HOME), *filter(None, sys.path)]  # whatever this one can import
     self._process = subprocess.Popen(
       command,
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,
+      env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
     )
-    self._held = b""
+    self._held = bytearray()
     atexit.register(self.kill)
     try:
-      self._read_line(time.monotonic() + start_seconds)
+      began = json.loads(self._read_line(time.monotonic() + start_seconds))
     except Late as error:
+      began = {"error": str(error)}
+    if "error" in began:
       self.kill()
-      raise RuntimeError(f"cannot start {' '.join(command)}") from error
+      raise RuntimeError(f"{' '.join(command[1:4])}: {began['error']}")
 
   def ask(self, request: Any, seconds: float) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
@@ -160,7 +176,7 @@ class _Child:
   def _read_line(self, deadline: float) -> bytes:
     with selectors.DefaultSelector() as selector:
       selector.register(self._process.stdout, selectors.EVENT_READ)
-      while b"\n" not in self._held:
+      while not self._held.endswith(b"\n"):
         if not selector.select(max(deadline - time.monotonic(), 0)):
           raise Late("no answer in time")
         part = self._process.stdout.read1(1 << 16)
@@ -169,5 +185,6 @@ class _Child:
         self._held += part
         if len(self._held) > _MOST_REPLY:
           raise Late("the answer is too long")
-    line, self._held = self._held.split(b"\n", 1)
+    line = bytes(self._held)
+    self._held.clear()
     return line

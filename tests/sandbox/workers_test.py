@@ -14,24 +14,19 @@ def answer(request):
   if "exit" in request:
     os._exit(1)
   if "flood" in request:
-    return "a" * (32 << 20)
+    return "a" * (17 << 20)
   if "eat" in request:
     return len(bytearray(request["eat"]))
   print("noise")
   return {"double": 2 * request["number"], "process": os.getpid()}
 
 
-@pytest.fixture
-def make(monkeypatch):
-  here = os.path.dirname(__file__)
-  path = os.pathsep.join([os.getcwd(), here])
-  monkeypatch.setenv("PYTHONPATH", path)
-  return lambda **options: workers.Workers(
-    "workers_test", **{"seconds": 1.0, "memory_bytes": 1 << 29} | options
-  )
+def make(module="workers_test", **options):
+  options = {"seconds": 1.0, "memory_bytes": 1 << 29} | options
+  return workers.Workers(module, **options)
 
 
-def test_answers_errors_and_processes_that_are_stopped(make):
+def test_answers_errors_and_processes_that_are_stopped():
   few = make()
   first = few.ask({"number": 4})
   assert first["double"] == 8
@@ -53,7 +48,7 @@ def test_answers_errors_and_processes_that_are_stopped(make):
     assert few.ask({"number": 1})["process"] != first["process"]
 
 
-def test_many_are_answered_side_by_side_from_any_thread(make):
+def test_many_are_answered_side_by_side_from_any_thread():
   requests = [{"number": i} for i in range(6)]
   requests[2] = {"sleep": 60}
   answers = []
@@ -67,3 +62,10 @@ def test_many_are_answered_side_by_side_from_any_thread(make):
   began = time.monotonic()
   assert few.ask_all([{"sleep": 60}] * 50, None, 1.5) == [None] * 50
   assert time.monotonic() - began < 10
+
+
+def test_a_module_that_is_missing_is_named():
+  missing = make("nowhere")
+  for ask in missing.ask, lambda x: missing.ask_all([x, x], None, 9.0):
+    with pytest.raises(RuntimeError, match="No module named 'nowhere'"):
+      ask({})

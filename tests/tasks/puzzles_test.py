@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from alphallm import tasks, tokenizer
-from alphallm.tasks import expressions, puzzles
+from alphallm.tasks import arithmetic, expressions, puzzles
 
 TOKENIZER = tokenizer.Tokenizer.train(
   ["".join(map(chr, range(32, 127))), "×÷−"]
@@ -57,8 +57,6 @@ def test_scores(response, score):
 
 
 def _numbers(rows, targets):
-  from alphallm.tasks import arithmetic
-
   return arithmetic.Problem(numbers=np.array(rows), target=np.array(targets))
 
 
