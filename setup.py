@@ -8,7 +8,8 @@ _README = pathlib.Path(__file__).parent / "README.md"
 
 _MODELS = [
   "huggingface_hub",
-  "jinja2",
+  "jinja2>=3.1.6",  # before, its sandbox had holes
+  "math-verify",
   "tokenizers",
 ]
 _PLOTS = ["matplotlib"]

@@ -53,12 +53,13 @@ class Run:
 
 
 # The tasks that draw their own problems.
-_TASKS = ("BlocksWorld", "Countdown", "Game24")
+_TASKS = ("BlocksWorld", "Countdown", "Game24", "Sums")
 
 # Whole numbers are at least 1 and other numbers above 0, except for these,
 # which may be 0 too.
 _MAY_BE_ZERO = {
   "seed",
+  "task.num_examples",
   "search.num_simulations",
   "search.shrink",
   "search.top_k",
@@ -256,6 +257,13 @@ def _check_together(run: Run) -> None:
       jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
     except NotImplementedError as error:
       raise UserError(f"config.learner.augment=True: {error}") from error
+  if search.rules_propose:
+    drawn = task.sample_numpy(np.random.default_rng(0), 1, "train")
+    propose = lambda p: task.random_step(jax.random.key(0), task.init(p))
+    try:
+      jax.eval_shape(propose, jax.tree.map(lambda x: x[0], drawn))
+    except NotImplementedError as error:
+      raise UserError(f"config.search.rules_propose=True: {error}") from error
   for name in ("first_level", "eval_level"):
     level = getattr(run.train, name)
     if level and level not in task.levels:

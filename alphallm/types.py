@@ -30,7 +30,7 @@ class State:
     legal: `[]` bool, whether the step that led here was legal. An illegal step
       ends the episode without reward.
     observation: `[O]` int32, the tokens with which the environment answers the
-      step, padded with the pad id. That of an initial state is the prompt.
+      step, padded with zeros. That of an initial state is the prompt.
     observation_length: `[]` int32, number of tokens in `observation`, `<= O`.
     terminated: `[]` bool, whether the episode is over (solved, illegal, no way
       on, or at the task's cap of steps).
@@ -126,7 +126,9 @@ class Episode:
     contexts: `[R, C]` int32, what the policy read.
     ends: `[D + 1]` int32, how many tokens of its context each state has read.
     steps: `[D + 1, T]` int32, the steps that were played.
+    step_lengths: `[D + 1]` int32, number of tokens of each.
     candidates: `[D + 1, J, T]` int32, the J heaviest candidates at each state.
+    candidate_lengths: `[D + 1, J]` int32.
     weights: `[D + 1, J]` float32, the policy to learn, or all zero.
     on_solution: `[D + 1]` bool, whether the weights come from a solved path.
     root_values: `[D + 1]` float32, the search's value of each state.
@@ -138,7 +140,9 @@ class Episode:
   contexts: chex.Array
   ends: chex.Array
   steps: chex.Array
+  step_lengths: chex.Array
   candidates: chex.Array
+  candidate_lengths: chex.Array
   weights: chex.Array
   on_solution: chex.Array
   root_values: chex.Array

@@ -53,8 +53,11 @@ def example(
     found = step(params, fold[None], trace)
     lines += _move(task, trace, found, move)
     trace = advance(trace, found.line, found.value)
-  steps = np.asarray(trace.episode.steps[0])[: int(trace.episode.num_steps[0])]
-  text = " ".join(task.tokenizer.decode(s).strip() for s in steps)
+  episode = jax.tree.map(lambda x: np.asarray(x[0]), trace.episode)
+  text = " ".join(
+    task.tokenizer.decode(episode.steps[i, : episode.step_lengths[i]]).strip()
+    for i in range(episode.num_steps)
+  )
   verdict = "solved" if bool(trace.episode.solved[0]) else "not solved so far"
   lines.append(f"Played: {text} — {verdict}.")
   return "\n".join(lines)
@@ -69,6 +72,7 @@ def _move(task, trace, found: tree_search.Move, move: int) -> list[str]:
   priors = np.asarray(jax.nn.softmax(tree.children_prior_logits[0, root]))
   qvalues = np.asarray(tree.qvalues(np.zeros(1, np.int32))[0])
   tokens = np.asarray(tree.embeddings.tokens[0, root])
+  lengths = np.asarray(tree.embeddings.lengths[0, root])
   invalid = np.asarray(tree.root_invalid_actions[0]) > 0
   lines = [
     f"Move {move + 1}: the policy reads "
@@ -79,7 +83,7 @@ def _move(task, trace, found: tree_search.Move, move: int) -> list[str]:
   for k in np.argsort(-priors, kind="stable"):
     if invalid[k]:
       continue
-    step = task.tokenizer.decode(tokens[k]).strip()
+    step = task.tokenizer.decode(tokens[k, : lengths[k]]).strip()
     looked = f"visited {visits[k]} times, Q {qvalues[k]:.2f}"
     lines.append(
       f"  {step}: prior {priors[k]:.2f}, "
@@ -87,13 +91,12 @@ def _move(task, trace, found: tree_search.Move, move: int) -> list[str]:
     )
   if invalid.all():
     return [*lines, "  No candidate is legal: the first is played."]
-  steps = int(found.line.length[0])
-  chosen = [
-    task.tokenizer.decode(
-      np.asarray(found.line.tokens[0, i, int(found.line.actions[0, i])])
-    ).strip()
-    for i in range(steps)
-  ]
+  line = jax.tree.map(lambda x: np.asarray(x[0]), found.line)
+  chosen = []
+  for i in range(line.length):
+    step = line.tokens[i, line.actions[i]]
+    length = line.lengths[i, line.actions[i]]
+    chosen.append(task.tokenizer.decode(step[:length]).strip())
   if bool(found.line.solves[0]):
     lines.append(f"  A solution stands in the tree: {' '.join(chosen)}")
   else:

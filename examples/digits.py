@@ -41,7 +41,7 @@ def show(apply_fn, params) -> None:
       apply_fn, TASK, num_simulations=simulations, num_candidates=8
     )
     result = jax.jit(run)(params, jax.random.key(0), problems)
-    text = repr(TOKENIZER.decode(result.tokens[14]))
+    text = repr(TOKENIZER.decode(result.solution(14)))
     print(
       f"{simulations:2d} simulations a step: {np.mean(result.solved):4.0%} "
       f"solved, {np.mean(result.cost.nodes):5.1f} nodes a problem; "

@@ -132,6 +132,18 @@ def test_augmenting_needs_symmetries():
     config.make_run(config_dict.ConfigDict(settings))
 
 
+def test_a_task_of_text_has_no_rules_that_propose():
+  task = {"kind": "Sums", "num_examples": 0}
+  text = {"task": task, "learner.augment": False}
+  run = config.make_run(changed(**text, **{"search.rules_propose": False}))
+  assert run.task.name == "sums"
+  with pytest.raises(config.UserError, match="rules_propose=True: no rule"):
+    config.make_run(changed(**text, **{"search.rules_propose": True}))
+  wrong = text | {"task": task | {"operators": "%"}}
+  with pytest.raises(config.UserError, match="operators='%' are not some"):
+    config.make_run(changed(**wrong))
+
+
 def test_a_task_without_problems_is_refused():
   ones = dict(kind="Countdown", num_numbers=2, max_number=1, min_target=50)
   with pytest.raises(config.UserError, match="config.task: found no solvable"):

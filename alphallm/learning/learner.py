@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from alphallm import tokenizer
 from alphallm.learning import losses, replay
 from alphallm.models import attention
 
@@ -100,7 +99,7 @@ def score(
   prefix = apply_fn(params, batch.context[:, None], places, read=last[:, None])
   first = jax.nn.log_softmax(prefix.logits[:, 0])  # [B, S, V]
   tokens = batch.candidates.reshape(b, s * j, t)
-  is_token = tokens != tokenizer.PAD_ID
+  is_token = jnp.arange(t)[None, None] < batch.lengths.reshape(b, s * j, 1)
   log_probs = jnp.take_along_axis(
     jnp.repeat(first, j, axis=1), tokens[..., :1], axis=-1
   )

@@ -16,6 +16,7 @@ class Example:
     context: `[C]` int32.
     ends: `[S]` int32, tokens that each state has read, at least 1.
     candidates: `[S, J, T]` int32.
+    lengths: `[S, J]` int32, number of tokens of each.
     weights: `[S, J]` float32, the policy to learn; zeros where there is none.
     values: `[S]` float32, the outcome z in [0, 1].
     mask: `[S]` float32, ones where the value is to be learned.
@@ -24,6 +25,7 @@ class Example:
   context: chex.Array
   ends: chex.Array
   candidates: chex.Array
+  lengths: chex.Array
   weights: chex.Array
   values: chex.Array
   mask: chex.Array
@@ -96,6 +98,7 @@ def to_examples(
     context=episodes.contexts.reshape(-1, episodes.contexts.shape[-1]),
     ends=jnp.maximum(group(episodes.ends, lead), 1),
     candidates=group(episodes.candidates, lead),
+    lengths=group(episodes.candidate_lengths, lead),
     weights=group(weights, lead),
     values=group(values, lead),
     mask=group(episodes.mask, lead).astype(jnp.float32),

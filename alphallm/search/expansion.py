@@ -143,8 +143,7 @@ class Expander:
       child = jax.vmap(task.step)(node.state, tokens, lengths)
       done = child.terminated
     else:  # Of what a step does nothing is known but that a text is over.
-      last = tokens[rows, jnp.maximum(lengths - 1, 0)]
-      done = node.state.terminated | (last == task.tokenizer.eos_id)
+      done = node.state.terminated | jax.vmap(task.ends)(tokens, lengths)
       child = node.state.replace(terminated=done)
     grow = functools.partial(
       context_lib.added, task, sees_observation=self._asks

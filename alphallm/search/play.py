@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import mctx
+import numpy as np
 
 from alphallm import types
 from alphallm.search import context as context_lib
@@ -34,7 +35,7 @@ class SearchResult:
   """The outcome of playing B problems to their end.
 
   Attributes:
-    tokens: `[B, D * T]` int32, the solution as text, steps in a row.
+    tokens: `[B, D * T]` int32, the solution, steps in a row, each padded.
     solved: `[B]` bool, whether the environment says that it is right, which is
       a reward of 1.
     reward: `[B]` float32, of the last step, 0 where the text goes on.
@@ -68,6 +69,12 @@ class SearchResult:
     """The first step played, `[B, T]`."""
     return self.episode.steps[:, 0]
 
+  def solution(self, row: int) -> np.ndarray:
+    """Return the tokens of one problem's solution without padding."""
+    steps = np.asarray(self.episode.steps[row])
+    lengths = np.asarray(self.episode.step_lengths[row])
+    return steps[np.arange(steps.shape[1]) < lengths[:, None]]
+
 
 def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
   """Return the trace of one problem before its first move.
@@ -86,7 +93,9 @@ def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
     contexts=jnp.zeros((r, size), jnp.int32).at[0].set(context.tokens),
     ends=jnp.zeros((d,), jnp.int32).at[0].set(context.lengths),
     steps=jnp.zeros((d, t), jnp.int32),
+    step_lengths=jnp.zeros((d,), jnp.int32),
     candidates=jnp.zeros((d, num_targets, t), jnp.int32),
+    candidate_lengths=jnp.zeros((d, num_targets), jnp.int32),
     weights=jnp.zeros((d, num_targets)),
     on_solution=jnp.zeros((d,), bool),
     root_values=jnp.zeros((d,)),
@@ -128,7 +137,11 @@ def play_line(
       contexts=e.contexts.at[r].set(context.tokens, mode="drop"),
       ends=e.ends.at[d + 1].set(context.lengths, mode="drop"),
       steps=e.steps.at[d].set(step),
+      step_lengths=e.step_lengths.at[d].set(length),
       candidates=e.candidates.at[d].set(tokens[kept]),
+      candidate_lengths=e.candidate_lengths.at[d].set(
+        line.lengths[index, kept]
+      ),
       weights=e.weights.at[d].set(heaviest / total),
       on_solution=e.on_solution.at[d].set(line.solves),
       root_values=e.root_values.at[d].set(jnp.where(index == 0, value, 0.0)),

@@ -4,6 +4,21 @@ from alphallm.tasks.base import Task
 from alphallm.tasks.blocks_world import BlocksWorld
 from alphallm.tasks.countdown import Countdown
 from alphallm.tasks.game24 import Game24
+from alphallm.tasks.grade_school import GradeSchool
+from alphallm.tasks.puzzles import Puzzles
+from alphallm.tasks.questions import Questions
+from alphallm.tasks.sums import Sums
 from alphallm.tasks.text import Text, on_host
 
-__all__ = ["BlocksWorld", "Countdown", "Game24", "Task", "Text", "on_host"]
+__all__ = [
+  "BlocksWorld",
+  "Countdown",
+  "Game24",
+  "GradeSchool",
+  "Puzzles",
+  "Questions",
+  "Sums",
+  "Task",
+  "Text",
+  "on_host",
+]

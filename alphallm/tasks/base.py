@@ -53,9 +53,24 @@ class Task(abc.ABC):
     return self.tokenizer.id("\n")
 
   @property
+  def end_ids(self) -> tuple[int, ...]:
+    """The tokens that end a text; those of a tokenizer that has several."""
+    return getattr(self.tokenizer, "end_ids", (self.tokenizer.eos_id,))
+
+  @property
   def stop_ids(self) -> tuple[int, ...]:
     """The tokens that end a step."""
-    return (self.delimiter_id, self.tokenizer.eos_id)
+    return (self.delimiter_id, *self.end_ids)
+
+  def ends(self, tokens: chex.Array, length: chex.Array) -> chex.Array:
+    """Return whether a step says by itself that the text is over, `[]` bool.
+
+    Args:
+      tokens: `[T]` int32, the step.
+      length: `[]` int32, its length.
+    """
+    last = tokens[jnp.maximum(length - 1, 0)]
+    return jnp.isin(last, jnp.asarray(self.end_ids)) & (length > 0)
 
   @property
   def levels(self) -> range:

@@ -52,10 +52,12 @@ def write(
     if not solved:
       continue
     steps = np.asarray(result.episode.steps[i])
-    steps = steps[: int(result.episode.num_steps[i])]
-    moves = blocks_world.to_moves(
-      on[i], [task.tokenizer.decode(step) for step in steps]
-    )
+    lengths = np.asarray(result.episode.step_lengths[i])
+    texts = [
+      task.tokenizer.decode(steps[j, : lengths[j]])
+      for j in range(int(result.episode.num_steps[i]))
+    ]
+    moves = blocks_world.to_moves(on[i], texts)
     plan = pddl.write_plan(names[i], moves)
     (directory / f"{stems[i]}.plan").write_text(plan)
     written += 1

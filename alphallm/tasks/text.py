@@ -61,15 +61,17 @@ class Text(base.Task):
   """Text without an environment; see `base.Task` for what is not here.
 
   Every step of at least one token is legal and nothing answers it. A text is
-  over at the end-of-sequence token, or, truncated, after `max_steps` steps.
+  over at the end-of-sequence token or after a step with one of `mark_ids`, or,
+  truncated, after `max_steps` steps.
 
   Attributes:
-    tokenizer: has `vocab_size` and `eos_id`, and `encode` and `decode` where
-      text is to go in and out.
+    tokenizer: has `vocab_size` and `eos_id` (and `end_ids`, if there are
+      several), and `encode` and `decode` where text is to go in and out.
     max_prompt_tokens: P.
     max_step_tokens: T.
     max_steps: D; A = D x T.
     delimiter_ids: the tokens that end a step, besides the end of the sequence.
+    mark_ids: tokens that make their step the last one, such as that of "####".
     reward: what a text that is over is worth, for one problem: pure `jnp`, or
       a Python function made to be one by `on_host`. Its `length` is 0 for a
       text that goes on, of which nothing is asked. In [0, 1], and 1 solves the
@@ -81,6 +83,7 @@ class Text(base.Task):
   max_step_tokens: int = 32
   max_steps: int = 16
   delimiter_ids: tuple[int, ...] = ()
+  mark_ids: tuple[int, ...] = ()
   reward: Reward | None = None
 
   name: ClassVar[str] = "text"
@@ -94,7 +97,14 @@ class Text(base.Task):
 
   @property
   def stop_ids(self) -> tuple[int, ...]:
-    return (*self.delimiter_ids, self.tokenizer.eos_id)
+    return (*self.delimiter_ids, *self.end_ids)
+
+  def ends(self, tokens: chex.Array, length: chex.Array) -> chex.Array:
+    held = jnp.arange(tokens.shape[0]) < length
+    marks = jnp.asarray(self.mark_ids, jnp.int32)
+    return super().ends(tokens, length) | jnp.any(
+      jnp.isin(tokens, marks) & held
+    )
 
   @property
   def max_response_tokens(self) -> int:
@@ -169,7 +179,7 @@ class Text(base.Task):
       steps=before.steps + 1,
     )
     legal = length > 0
-    ended = tokens[jnp.maximum(length - 1, 0)] == self.tokenizer.eos_id
+    ended = self.ends(tokens, length)
     truncated = legal & ~ended & (inner.steps >= self.max_steps)
     over = legal & (ended | truncated)
     letters = hashing.mix(tokens.astype(jnp.uint32), places.astype(jnp.uint32))
@@ -204,6 +214,26 @@ class Text(base.Task):
     length = jnp.where(over, inner.length, 0)
     reward = self.reward(inner.problem, inner.response, length)
     return jnp.where(over, reward, 0.0).astype(jnp.float32)
+
+
+def ids_with(tokenizer: Any, *parts: str) -> tuple[int, ...]:
+  """Return the tokens whose text holds one of some parts of text.
+
+  Of byte pairs many do: "\\n", "\\n\\n", ".\\n".
+
+  Args:
+    tokenizer: see `tokenizer.Vocabulary`.
+    *parts: empty ones are held by none.
+
+  Returns:
+    Ids, ascending. Of a part that no token holds whole there are none.
+  """
+  wanted = [part.encode() for part in parts if part]
+  return tuple(
+    i
+    for i in range(tokenizer.vocab_size)
+    if any(part in tokenizer.token_bytes(i) for part in wanted)
+  )
 
 
 def on_host(score: Callable[[list[Any], list[np.ndarray]], Any]) -> Reward:

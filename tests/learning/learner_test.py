@@ -29,7 +29,7 @@ def some_batch(num_states=4, seed=0):
   rng = np.random.default_rng(seed)
   shape = (B, num_states)
   lengths = rng.integers(1, T + 1, (*shape, J))
-  candidates = rng.integers(1, V, (*shape, J, T))
+  candidates = rng.integers(0, V, (*shape, J, T))  # 0 is a token like any
   candidates[np.arange(T) >= lengths[..., None]] = 0
   weights = rng.dirichlet(np.ones(J), shape)
   weights[0, 0] = 0  # a state that teaches its value alone
@@ -40,6 +40,7 @@ def some_batch(num_states=4, seed=0):
     context=rng.integers(1, V, (B, C)).astype(np.int32),
     ends=rng.integers(1, C + 1, shape).astype(np.int32),
     candidates=candidates.astype(np.int32),
+    lengths=lengths.astype(np.int32),
     weights=weights.astype(np.float32),
     values=rng.random(shape).astype(np.float32),
     mask=mask.astype(np.float32),
@@ -55,7 +56,7 @@ def reference_scores(params, batch):
     values[b, s] = fake_model.reference(params, context)[1]
     for j, step in enumerate(batch.candidates[b, s]):
       log_probs[b, s, j] = fake_model.log_prob(
-        params, context, step[step != 0].tolist()
+        params, context, step[: batch.lengths[b, s, j]].tolist()
       )
   return log_probs, values
 
@@ -86,7 +87,9 @@ def test_scores_equal_plain_passes(num_states):
 
 def test_scores_of_one_token_steps():
   batch = some_batch()
-  batch = batch.replace(candidates=batch.candidates[..., :1])
+  batch = batch.replace(
+    candidates=batch.candidates[..., :1], lengths=np.ones_like(batch.lengths)
+  )
   found, _ = learner.score(fake_model.apply_fn, PARAMS, batch)
   log_probs, _ = reference_scores(PARAMS, batch)
   np.testing.assert_allclose(found, log_probs, rtol=2e-5, atol=2e-5)
@@ -113,7 +116,7 @@ def test_scores_by_the_transformer():
     end, step = batch.ends[b, s], batch.candidates[b, s, j]
     row = [*batch.context[b, :end], *step, *[0] * (C - end)]
     rows.append(row)
-    places.append((end, int((step != 0).sum())))
+    places.append((end, int(batch.lengths[b, s, j])))
   tokens = np.array(rows, np.int32)[:, None]
   output = unoptimized.jit(apply_fn)(
     params, tokens, np.broadcast_to(np.arange(C + T), tokens.shape)

@@ -23,6 +23,7 @@ def example(i):
     context=np.full(C, i, np.int32),
     ends=np.full(1, i, np.int32),
     candidates=np.full((1, J, T), i, np.int32),
+    lengths=np.full((1, J), i, np.int32),
     weights=np.full((1, J), i, np.float32),
     values=np.full(1, i, np.float32),
     mask=np.full(1, i, np.float32),
@@ -88,7 +89,7 @@ def test_draws_uniformly_what_is_held():
 
 def some_episodes(kind, lead=(3, 4)):
   """Return random episodes `[*lead]`, consistent in their lengths."""
-  rng = np.random.default_rng(0)
+  rng, lengths = np.random.default_rng(0), np.random.default_rng(1)
   n = rng.integers(0, D, lead).astype(np.int32)
   t = np.arange(D)
   solved = (rng.random(lead) < 0.5) & (n > 0)
@@ -102,7 +103,11 @@ def some_episodes(kind, lead=(3, 4)):
       np.int32
     ),
     steps=rng.integers(1, 9, (*lead, D, T)).astype(np.int32),
+    step_lengths=lengths.integers(1, T + 1, (*lead, D)).astype(np.int32),
     candidates=rng.integers(1, 9, (*lead, D, J, T)).astype(np.int32),
+    candidate_lengths=lengths.integers(1, T + 1, (*lead, D, J)).astype(
+      np.int32
+    ),
     weights=weights,
     on_solution=(rng.random((*lead, D)) < 0.5) & (t < n[..., None]),
     root_values=rng.random((*lead, D)).astype(np.float32),
@@ -137,6 +142,7 @@ def expected_examples(kind, episodes, done, learn_from, keep_failures):
         {
           "end": max(int(episode.ends[t]), 1),
           "candidates": episode.candidates[t],
+          "lengths": episode.candidate_lengths[t],
           "weights": weights,
           "value": DISCOUNT**to_go if episode.solved else 0.0,
           "mask": float(episode.mask[t]),
@@ -175,6 +181,9 @@ def test_examples_of_episodes(kind, learn_from):
         assert examples.ends[row, s] == state["end"]
         np.testing.assert_array_equal(
           examples.candidates[row, s], state["candidates"]
+        )
+        np.testing.assert_array_equal(
+          examples.lengths[row, s], state["lengths"]
         )
         np.testing.assert_allclose(examples.weights[row, s], state["weights"])
         np.testing.assert_allclose(

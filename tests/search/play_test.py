@@ -261,6 +261,8 @@ def test_a_line_is_played_until_the_episode_ends():
   episode = play_line(trace, line, np.float32(0.25)).episode
   assert episode.num_steps == 2 and episode.solved
   assert episode.steps.tolist() == [step(b), step(a), [0] * 3, [0] * 3]
+  assert episode.step_lengths.tolist() == [2, 2, 0, 0]
+  assert episode.candidate_lengths.tolist() == [[2, 2], [2, 2], [0, 0], [0, 0]]
   # The two heaviest candidates, their weights made to sum to 1.
   assert episode.candidates[:2].tolist() == [
     [step(b), step(c)],

@@ -106,7 +106,11 @@ def solve(problems, unsolved=()):
       steps[i, j] = [TASK.tokenizer.id(c) for c in step]
   return types.SimpleNamespace(
     solved=np.array([i not in unsolved for i in range(len(steps))]),
-    episode=types.SimpleNamespace(steps=steps, num_steps=lengths),
+    episode=types.SimpleNamespace(
+      steps=steps,
+      step_lengths=np.full(steps.shape[:2], 3),
+      num_steps=lengths,
+    ),
   )
 
 

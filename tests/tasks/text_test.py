@@ -73,6 +73,56 @@ def test_an_empty_step_is_illegal():
   assert not state.legal and state.terminated and float(state.reward) == 0
 
 
+def test_a_mark_makes_its_step_the_last():
+  task = make(count_a, mark_ids=(TOKENIZER.id("c"),))
+  states = play(task, ["ab;", "ac;"])
+  assert [bool(s.terminated) for s in states] == [False, True]
+  assert not states[-1].truncated
+  assert float(states[-1].reward) == pytest.approx(2 / 6)
+  # What stands behind a step is not read.
+  assert not task.ends(jnp.array([5, 5, TOKENIZER.id("c")]), jnp.int32(2))
+
+
+class Bare:
+  """Ids of a vocabulary whose 0 is a token like any other."""
+
+  vocab_size, eos_id, end_ids = 4, 2, (2, 3)
+
+
+def test_id_0_is_a_token_where_a_length_says_so():
+  """A text of zeros alone, which a search must neither cut nor merge."""
+  task = tasks.Text(
+    tokenizer=Bare(),
+    max_prompt_tokens=2,
+    max_step_tokens=3,
+    max_steps=2,
+    delimiter_ids=(1,),
+    reward=lambda problem, tokens, length: (length == 4).astype(jnp.float32),
+  )
+  assert task.stop_ids == (1, 2, 3)
+  # Zeros and steps that end at once are likely.
+  logits = np.full((4, 4), -30.0, np.float32)
+  logits[0] = [2, 1, -30, 0]
+  run = search.mcts(
+    models.without_cache(table), task, num_simulations=16, num_candidates=8
+  )
+  result = unoptimized.jit(run)(
+    jnp.asarray(logits), jax.random.key(0), task.problems([[0], [0, 0]])
+  )
+  for row in range(2):
+    assert result.solved[row]
+    solution = result.solution(row)
+    assert len(solution) == 4 and 0 in solution
+    lengths = result.episode.candidate_lengths[row, 0]
+    texts = {
+      tuple(tokens[:n].tolist())
+      for tokens, n in zip(
+        np.asarray(result.candidates[row]), np.asarray(lengths), strict=True
+      )
+    }
+    assert len(texts) == 8 and (0, 0, 0) in texts and (0, 1) in texts
+
+
 def test_equal_texts_have_equal_fingerprints():
   prints = [
     int(play(make(), steps)[-1].fingerprint)
@@ -135,7 +185,7 @@ def test_steps_of_any_size(granularity, options):
   task = make(count_a, **options)
   result = searched(task, num_candidates=4)
   steps = np.asarray(result.episode.steps)
-  lengths = (steps != 0).sum(-1)
+  lengths = np.asarray(result.episode.step_lengths)
   for row in range(3):
     taken = int(result.episode.num_steps[row])
     assert 1 <= taken <= task.max_steps
