@@ -28,7 +28,7 @@ _DEV = [
 
 # Models are held against transformers where torch can be installed.
 _ORACLE = [
-  "accelerate",
+  "accelerate; python_version < '3.12'",  # wants torch
   "torch==2.13.0; python_version < '3.12'",
   "transformers",
 ]
