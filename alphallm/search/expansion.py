@@ -81,6 +81,13 @@ class Expander:
       most = min(most, self.task.max_steps - 1)
     return most
 
+  def _held(self, tokens: chex.Array) -> chex.Array:
+    """Return of the tokens of a context what a node holds."""
+    if not self._recomputes:
+      return tokens[:, :0]
+    # The last step may end beyond all texts.
+    return jnp.pad(tokens, ((0, 0), (0, self.task.max_step_tokens)))
+
   def root(
     self, keys: nodes.Keys, state: types.State, context: types.Context
   ) -> tuple[mctx.RootFnOutput, tree_cache.Cache, types.Cost]:
@@ -110,7 +117,7 @@ class Expander:
       pages=jnp.full(
         (batch, self._num_ancestors), tree_cache.NO_PAGE, jnp.int32
       ),
-      context=context.tokens[:, : None if self._recomputes else 0],
+      context=self._held(context.tokens),
     )
     pages = ()
     if self._pages:
@@ -144,6 +151,8 @@ class Expander:
       done = child.terminated
     else:  # Of what a step does nothing is known but that a text is over.
       done = node.state.terminated | jax.vmap(task.ends)(tokens, lengths)
+      if not self._resets:  # Or that it is longer than any text.
+        done |= node.context_length + lengths > context_lib.size(task)
       child = node.state.replace(terminated=done)
     grow = functools.partial(
       context_lib.added, task, sees_observation=self._asks
@@ -154,7 +163,8 @@ class Expander:
       span, start, segments = added, zeros, ()
     elif self._pages:
       span, start = added, node.context_length
-      segments = (shared.prompt, tree_cache.gather(beside.pages, page_ids))
+      cache = tree_cache.Cache(prompt=shared.prompt, pages=beside.pages)
+      segments = (tree_cache.read(cache, page_ids, start),)
     else:
       whole = jax.vmap(context_lib.write)(whole, node.context_length, added)
       lengths = node.context_length + added.lengths

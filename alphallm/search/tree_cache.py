@@ -3,7 +3,7 @@
 A cache of the whole prefix in every node would cost nodes x prefix of memory,
 no cache at all a pass over the whole prefix at every expansion. Here each
 expansion owns one page; a node knows the ids of its ancestors' pages, which an
-expansion gathers once, as one segment.
+expansion puts behind the prompt, once.
 """
 
 from typing import Any
@@ -101,22 +101,33 @@ def write(
   )
 
 
-def gather(pages: Pages, ids: chex.Array) -> attention.Segment:
-  """Return the pages `ids`, `[B, D]`, as one segment of D x page_tokens.
+def read(cache: Cache, ids: chex.Array, length: chex.Array):
+  """Return the whole context of a node in each tree, as one segment.
 
-  `NO_PAGE` stands for no page.
+  Args:
+    cache: whose prompt has room for every context that a node may have.
+    ids: `[B, A]` int32, the pages from below the root to the node; `NO_PAGE`
+      stands for none.
+    length: `[B]` int32, tokens of the node's context.
   """
-  rows = jnp.arange(ids.shape[0])[:, None]
-  lengths = jnp.where(ids == NO_PAGE, 0, pages.lengths[rows, ids])
-  mask = jnp.arange(pages.page_tokens)[None, None] < lengths[..., None]
+  prompt, pages = cache.prompt, cache.pages
+  batch, room = ids.shape[0], prompt.mask.shape[-1]
+  rows = jnp.arange(batch)[:, None]
+  held = jnp.where(ids == NO_PAGE, 0, pages.lengths[rows, ids])
+  ends = (length - jnp.sum(held, axis=1))[:, None] + jnp.cumsum(held, axis=1)
+  offset = jnp.arange(pages.page_tokens)[None, None]
+  places = jnp.where(
+    offset < held[..., None], (ends - held)[..., None] + offset, room
+  ).reshape(batch, -1)
 
-  def in_a_row(x):
-    x = jnp.moveaxis(x[rows, ids], 1, -3)  # [B, ..., D, page_tokens, n]
-    return x.reshape(*x.shape[:-3], -1, x.shape[-1])
+  def add(x, pool):
+    new = jnp.moveaxis(pool[rows, ids], 1, -3)  # [B, ..., A, page_tokens, n]
+    new = new.reshape(*new.shape[:-3], -1, new.shape[-1])
+    return attention.put(x, new, places)
 
+  mask = jnp.arange(room)[None] < length[:, None]
   return attention.Segment(
-    kv=jax.tree.map(in_a_row, pages.kv),
-    mask=mask.reshape(ids.shape[0], 1, 1, -1),
+    kv=jax.tree.map(add, prompt.kv, pages.kv), mask=mask[:, None, None]
   )
 
 

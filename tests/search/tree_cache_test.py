@@ -1,40 +1,52 @@
 import jax.numpy as jnp
 import numpy as np
 
+from alphallm.models import attention
 from alphallm.search import tree_cache
 
 B, N, P, LAYERS = 2, 4, 3, 2
+C = 2 + 3 * P  # a prompt of two tokens, three pages
 
 
-def page(seed):
+def page(seed, room=P):
   rng = np.random.default_rng(seed)
-  kv = rng.normal(size=(LAYERS, B, 2, P, 3)).astype(np.float32)
+  kv = rng.normal(size=(LAYERS, B, 2, room, 3)).astype(np.float32)
   return tuple(kv), rng.integers(0, P + 1, B).astype(np.int32)
 
 
-def test_gathers_what_was_written():
+def prompt():
+  return attention.Segment(
+    kv=page(99, C)[0], mask=np.broadcast_to(np.arange(C) < 2, (B, 1, 1, C))
+  )
+
+
+def test_reads_what_was_written():
   pages = tree_cache.allocate(page(0)[0], N, P)
   written = [page(seed) for seed in range(N)]
   for i in 2, 0, 3, 1, 2:  # the last of two writes counts
     pages = tree_cache.write(pages, jnp.int32(i), *page(i + 10))
   for i in range(N):
     pages = tree_cache.write(pages, jnp.int32(i), *written[i])
-  ids = np.array([[1, 3, tree_cache.NO_PAGE], [tree_cache.NO_PAGE, 2, 2]])
-  segment = tree_cache.gather(pages, jnp.asarray(ids))
-  assert segment.mask.shape == (B, 1, 1, 3 * P)
+  ids = np.array([[1, 3, tree_cache.NO_PAGE], [2, 0, 3]])
+  expected = []
   for b in range(B):
-    for d, i in enumerate(ids[b]):
-      part = slice(d * P, (d + 1) * P)
-      mask = segment.mask[b, 0, 0, part]
-      if i == tree_cache.NO_PAGE:
-        assert not mask.any()
-        continue
+    parts = [[x[b][:, :2] for x in prompt().kv]]
+    for i in ids[b][ids[b] != tree_cache.NO_PAGE]:
       kv, lengths = written[i]
-      assert mask.tolist() == [t < lengths[b] for t in range(P)]
-      for layer in range(LAYERS):
-        np.testing.assert_array_equal(
-          segment.kv[layer][b, :, part], kv[layer][b]
-        )
+      parts.append([x[b][:, : lengths[b]] for x in kv])
+    expected.append([np.concatenate(x, axis=1) for x in zip(*parts)])  # noqa: B905
+  lengths = np.array([x[0].shape[1] for x in expected])
+  segment = tree_cache.read(
+    tree_cache.Cache(prompt=prompt(), pages=pages),
+    jnp.asarray(ids),
+    jnp.asarray(lengths),
+  )
+  np.testing.assert_array_equal(
+    segment.mask[:, 0, 0], np.arange(C) < lengths[:, None]
+  )
+  for b in range(B):
+    for found, kv in zip(segment.kv, expected[b], strict=True):
+      np.testing.assert_array_equal(found[b, :, : lengths[b]], kv)
 
 
 def test_no_page_is_empty_even_if_all_are_full():
@@ -43,9 +55,12 @@ def test_no_page_is_empty_even_if_all_are_full():
     pages = tree_cache.write(
       pages, jnp.int32(i), page(i)[0], jnp.full(B, P, jnp.int32)
     )
-  ids = jnp.full((B, 2), tree_cache.NO_PAGE)
-  assert not tree_cache.gather(pages, ids).mask.any()
-  assert tree_cache.gather(pages, ids + 1).mask.all()
+  cache = tree_cache.Cache(prompt=prompt(), pages=pages)
+  ids, two = jnp.full((B, 2), tree_cache.NO_PAGE), jnp.full(B, 2)
+  segment = tree_cache.read(cache, ids, two)
+  assert np.sum(segment.mask) == 2 * B
+  np.testing.assert_array_equal(segment.kv, prompt().kv)
+  assert np.sum(tree_cache.read(cache, ids + 1, two + 2 * P).mask) == B * 8
 
 
 def test_pages_are_of_the_keys_type():
