@@ -194,6 +194,29 @@ def test_memory_is_known_before():
   assert sizes[""]["tree"] > 3 * 9 * 8 * 4
 
 
+def test_what_is_longer_than_any_text_is_over():
+  """A chain of single candidates grows out of the room that texts have."""
+  room = 6 + 4 * 3
+  chains = [
+    transformer_move(num_candidates=1, cache=cache)
+    for cache in ("pages", "recompute")
+  ]
+  for chain in chains:
+    nodes = chain.tree.embeddings
+    ended = np.any(nodes.tokens[..., 0, :] == Ids.eos_id)
+    visited = np.asarray(chain.tree.node_visits) > 0
+    assert not ended and visited.sum() >= 2 * 5
+    too_long = np.asarray(nodes.context_length) > room
+    np.testing.assert_array_equal(
+      np.asarray(nodes.state.terminated)[visited], too_long[visited]
+    )
+    assert too_long[visited].any()
+  for name in "node_values", "raw_values", "children_rewards":
+    np.testing.assert_allclose(
+      *(getattr(chain.tree, name) for chain in chains), atol=1e-5
+    )
+
+
 def test_page_types_are_known():
   with pytest.raises(ValueError, match="page_dtype='int3' is none of"):
     tree_search.SearchConfig(page_dtype="int3")
