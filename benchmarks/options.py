@@ -98,7 +98,7 @@ def main():
     together = speeds(solvers, params, problems, 16, args.repeats)
     for name, solve in solvers.items():
       result = measure.run(
-        solve, params, jax.random.key(0), problems, batch_size=64
+        solve, params, jax.random.key(0), problems, batch_size=16
       )
       solved = int(np.sum(result.solved))
       low, high = measure.interval(solved, args.num_problems)
