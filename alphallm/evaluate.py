@@ -2,6 +2,9 @@
 
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
+
+Beside it stands the policy with which the training began. A run that has not
+begun, of a pretrained model, is measured as it is.
 """
 
 import dataclasses
@@ -17,6 +20,7 @@ from alphallm import (
   checkpoint,
   measure,
   metrics,
+  models,
   plots,
   program,
   tasks,
@@ -44,6 +48,9 @@ _PROBLEMS = flags.DEFINE_string(
 )
 _PLANS = flags.DEFINE_string(
   "plans", None, "Where the plans that were found go, in PDDL (blocks world)."
+)
+_BEFORE = flags.DEFINE_bool(
+  "before", True, "Whether the policy before the training is measured too."
 )
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "latest", "Which: latest, best, or an iteration."
@@ -104,6 +111,23 @@ def load(
   return restored.state["learner"]["average"], restored.step
 
 
+def load_first(run: config_lib.Run) -> Any:
+  """Return the parameters with which the training of a run begins.
+
+  Raises:
+    UserError: if they are those of a pretrained model, and it is damaged.
+  """
+  config = run.model.config
+  if run.pretrained is None:
+    return transformer.init_params(config, jax.random.key(run.seed))
+  try:
+    return models.load(
+      run.pretrained, dtype=config.dtype, param_dtype=config.param_dtype
+    )[1]
+  except ValueError as error:
+    raise config_lib.UserError(str(error)) from error
+
+
 class Methods:
   """Ways to solve the same problems, each compiled once."""
 
@@ -118,6 +142,7 @@ class Methods:
     self._rng_key = jax.random.key(run.seed)
     self._problems = problems
     self._shown = methods
+    self._batch_size = run.train.eval_batch_size
     fixed = {"greedy": config_lib.GREEDY, "sampled": config_lib.SAMPLED}
     searches = {name: fixed[name] for name in methods if name in fixed}
     if "best_of_n" in methods:
@@ -145,7 +170,7 @@ class Methods:
     rows, results = [], {}
     for name, solve in self._solvers.items():
       began = time.monotonic()
-      result = measure.run(solve, params, self._rng_key, self._problems)
+      result = self._solve(solve, params, self._rng_key)
       results[name] = result
       rows.append(
         Row(
@@ -164,6 +189,11 @@ class Methods:
       print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
     return rows, results
 
+  def _solve(self, solve, params, rng_key) -> play.SearchResult:
+    return measure.run(
+      solve, params, rng_key, self._problems, batch_size=self._batch_size
+    )
+
   def _kinds(self) -> set[str]:
     return {name.split("_")[0] for name in self._shown}
 
@@ -178,9 +208,7 @@ class Methods:
       if not open_.any():
         break
       key = jax.random.fold_in(self._rng_key, 1 + sample)
-      result = measure.run(
-        self._solvers["sampled"], params, key, self._problems
-      )
+      result = self._solve(self._solvers["sampled"], params, key)
       tokens += np.where(open_, measure.tokens(result), 0)
       steps = np.where(open_, result.episode.num_steps, steps)
       solved |= open_ & result.solved
@@ -198,18 +226,26 @@ def _mean(x) -> float:
   return float(np.mean(x)) if len(x) else float("nan")
 
 
-def table(before: list[Row], after: list[Row]) -> str:
-  """Return the rows as a table in Markdown, untrained beside trained."""
-  lines = [
-    "| method | may ask | random weights | trained | 95% interval | steps "
-    "| tokens a problem |",
-    "|---|---|---|---|---|---|---|",
-  ]
-  for first, row in zip(before, after, strict=True):
+def table(
+  before: list[Row], after: list[Row], first: str = "random weights"
+) -> str:
+  """Return the rows as a table in Markdown.
+
+  Args:
+    before: of the policy before the training; may be empty.
+    after: of the one that is measured.
+    first: what the policy was before the training.
+  """
+  names = ["method", "may ask", *[first] * bool(before)]
+  names += ["trained" if before else "solved", "95% interval", "steps"]
+  names += ["tokens a problem"]
+  lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+  for i, row in enumerate(after):
     low, high = measure.interval(int(row.solved.sum()), len(row.solved))
     steps = f"{row.steps:.1f}" if row.solved.any() else "–"
+    then = f" {before[i].share:.1%} |" if before else ""
     lines.append(
-      f"| {row.name} | {row.asks} | {first.share:.1%} | {row.share:.1%} "
+      f"| {row.name} | {row.asks} |{then} {row.share:.1%} "
       f"| {low:.1%} to {high:.1%} | {steps} | {row.tokens.mean():.0f} |"
     )
   return "\n".join(lines)
@@ -243,7 +279,11 @@ def main(argv) -> None:
   run = config_lib.make_run(program.CONFIG.value, workdir)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
-  params, iteration = load(run, workdir, _CHECKPOINT.value)
+  begun = (workdir / "checkpoints").exists() or _CHECKPOINT.value != "latest"
+  if begun or run.pretrained is None:
+    params, iteration = load(run, workdir, _CHECKPOINT.value)
+  else:
+    params, iteration = load_first(run), 0
   problems = read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"
@@ -255,16 +295,15 @@ def main(argv) -> None:
   methods = Methods(
     run, problems, methods=_METHOD_NAMES.value, simulations=simulations
   )
-  # Where the trained ones lie, so that nothing is compiled twice.
-  random = jax.device_put(
-    transformer.init_params(run.model.config, jax.random.key(run.seed)),
-    jax.tree.map(lambda x: x.sharding, params),
-  )
-  print("with random weights:", flush=True)
-  before, _ = methods.measure(random)
-  print("trained:", flush=True)
+  before, first = [], "pretrained" if run.pretrained else "random weights"
+  if _BEFORE.value and iteration:
+    print(f"before the training, {first}:", flush=True)
+    # Where the trained ones lie, so that nothing is compiled twice.
+    places = jax.tree.map(lambda x: x.sharding, params)
+    before, _ = methods.measure(jax.device_put(load_first(run), places))
+  print("trained:" if iteration else f"{first}:", flush=True)
   after, results = methods.measure(params)
-  print("\n" + table(before, after) + "\n")
+  print("\n" + table(before, after, first) + "\n")
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
@@ -284,7 +323,8 @@ def main(argv) -> None:
     figures[f"{name}_tokens"] = float(row.tokens.mean())
     figures[f"{name}_permission"] = row.asks
   for row in before:
-    figures[f"{row.name.split(' ')[0]}_random_weights"] = row.share
+    name = f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}"
+    figures[name] = row.share
   figures["num_problems"] = count
   figures["problems"] = source
   path = metrics.write_summary(
