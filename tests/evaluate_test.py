@@ -201,3 +201,6 @@ def test_the_table():
   )
   assert lines[3].split(" | ")[5] == "–"
   assert {line.count("|") for line in lines} == {8}
+  lines = evaluate.table([], after).splitlines()
+  assert lines[2] == "| greedy | rules | 50.0% | 9.5% to 90.5% | 2.0 | 7 |"
+  assert {line.count("|") for line in lines} == {7}

@@ -48,7 +48,9 @@ def byte_level_json() -> str:
 
 def byte_pairs() -> vocabulary.Vocabulary:
   """Return the tokenizer of `byte_level_json`, with its special tokens."""
-  marks = vocabulary.Marks(eos_id=0, bos_id=1, chat_template=TEMPLATE)
+  marks = vocabulary.Marks(
+    eos_id=0, bos_id=1, prefix_ids=(1,), chat_template=TEMPLATE
+  )
   model = tokenizers.Tokenizer.from_str(byte_level_json())
   return byte_pairs_lib.BytePairs(model, marks)
 

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 
+import checkpoints
 import jax
 import numpy as np
 import programs
@@ -15,6 +16,7 @@ from alphallm import checkpoint, config, metrics, sharding, train
 from alphallm import trainer as trainer_lib
 
 CONFIG = f"--config={programs.CONFIG}"
+ONLY_GREEDY = "--methods=greedy"
 LENGTH = "--config.train.num_iterations=12"
 
 
@@ -88,6 +90,34 @@ def test_what_a_run_writes(finished):
   )
   assert (finished / "tokenizer.model").exists()
   assert list(finished.glob("events.out.tfevents.*"))
+
+
+def test_a_pretrained_run_goes_on_without_its_model(tmp_path):
+  tiny = f"--config={programs.ROOT / 'configs' / 'smollm2_arithmetic.py'}:tiny"
+  path = checkpoints.write_folder(tmp_path / "model")
+  whole, broken = tmp_path / "whole", tmp_path / "broken"
+  args = tiny, f"--config.model.pretrained={path}"
+  evaluated = programs.run(
+    "evaluate", *args, f"--workdir={whole}", "--num_problems=4", ONLY_GREEDY
+  )
+  assert "| greedy | nothing | 0.0% |" in evaluated.out, evaluated
+  for workdir, length in ((whole, 4), (broken, 2)):
+    length = f"--config.train.num_iterations={length}"
+    ended = programs.run("train", *args, length, f"--workdir={workdir}")
+    assert ended.code == 0, ended
+  shutil.rmtree(path)
+  ended = programs.run("train", *args, f"--workdir={broken}")
+  assert ended.code == 0 and "resumed" in ended.out, ended
+  lines, wanted = map(metrics.read_metrics, (broken, whole))
+  for line in (*lines, *wanted):
+    line.pop("train_seconds", None)
+  assert lines == wanted and wanted[-1]["kl"] > 0
+  evaluated = programs.run(
+    "evaluate", *args, f"--workdir={broken}", "--num_problems=4", ONLY_GREEDY
+  )
+  assert "| pretrained | trained |" in evaluated.out, evaluated
+  ended = programs.run("train", *args, f"--workdir={tmp_path / 'new'}")
+  programs.assert_refused(ended, "config.model.pretrained: ", str(path))
 
 
 def test_a_finished_run_says_so_and_keeps_its_figures(copy):
