@@ -29,7 +29,7 @@ def get_config(size: str = "full"):
     param_dtype="float32",  # of the parameters
   )
   config.search = dict(
-    num_simulations=8,  # nodes expanded below the root, in a move
+    num_simulations=4,  # nodes expanded below the root, in a move
     num_candidates=8,  # steps sampled at a node
     max_depth=2,  # steps from the root to a leaf
     permission="checker",  # may ask what answers right
@@ -43,27 +43,27 @@ def get_config(size: str = "full"):
   )
   config.learner = dict(
     batch_size=16,  # problems, each with all of its states
-    learning_rate=5e-5,  # peak, of AdamW
-    warmup_steps=5,
-    decay_steps=200,  # of the cosine
+    learning_rate=1e-4,  # peak, of AdamW
+    warmup_steps=3,
+    decay_steps=100,  # of the cosine
     weight_decay=0.0,
     value_rate=20.0,  # of the value head, which is new, x learning_rate
     kl_weight=0.02,  # holds the policy to the pretrained one
     average=0.8,  # decay per step of the average of the weights
     capacity=1024,  # problems in the replay buffer
     min_examples=16,  # problems before the first step
-    reuse=2.0,  # times that a problem is used, at most
-    max_steps=16,  # between two rounds of self-play
+    reuse=4.0,  # times that a problem is used, at most
+    max_steps=8,  # between two rounds of self-play
     learn_from="solutions",  # found in trees
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
   config.train = dict(
-    num_iterations=12,  # of self-play and learning
-    evaluate_every=6,  # iterations
-    checkpoint_every=6,  # iterations
+    num_iterations=8,  # of self-play and learning
+    evaluate_every=8,  # iterations
+    checkpoint_every=4,  # iterations
     num_eval_problems=64,
     eval_batch_size=64,
-    eval_simulations=8,
+    eval_simulations=4,
     fsdp=False,  # split parameters and optimizer over the devices
   )
   if size == "tiny":
