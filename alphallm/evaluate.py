@@ -7,7 +7,6 @@ Beside it stands the policy with which the training began. A run that has not
 begun, of a pretrained model, is measured as it is.
 """
 
-import dataclasses
 import pathlib
 import time
 from typing import Any
@@ -23,6 +22,7 @@ from alphallm import (
   models,
   plots,
   program,
+  tables,
   tasks,
   words,
 )
@@ -55,31 +55,6 @@ _BEFORE = flags.DEFINE_bool(
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "latest", "Which: latest, best, or an iteration."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """One method, measured.
-
-  Attributes:
-    name: of the method, with its budget.
-    asks: what it asked of the environment while it searched.
-    solved: `[n]` bool.
-    tokens: `[n]`, tokens that the network processed for each problem.
-    seconds: for all problems, compilation included if it came first.
-    steps: mean number of steps of the solved ones.
-  """
-
-  name: str
-  asks: str
-  solved: np.ndarray
-  tokens: np.ndarray
-  seconds: float
-  steps: float
-
-  @property
-  def share(self) -> float:
-    return float(np.mean(self.solved))
 
 
 def load(
@@ -158,7 +133,7 @@ class Methods:
 
   def measure(
     self, params: Any
-  ) -> tuple[list[Row], dict[str, play.SearchResult]]:
+  ) -> tuple[list[tables.Row], dict[str, play.SearchResult]]:
     """Solve the problems by every method.
 
     Best-of-N samples whole solutions until one is right or the tokens of the
@@ -173,7 +148,7 @@ class Methods:
       result = self._solve(solve, params, self._rng_key)
       results[name] = result
       rows.append(
-        Row(
+        tables.Row(
           name=name,
           asks=self._searches[name].permission,
           solved=result.solved,
@@ -197,7 +172,7 @@ class Methods:
   def _kinds(self) -> set[str]:
     return {name.split("_")[0] for name in self._shown}
 
-  def _best_of_n(self, params: Any, reference: Row) -> Row:
+  def _best_of_n(self, params: Any, reference: tables.Row) -> tables.Row:
     """Sample whole solutions until one is right or the tokens are spent."""
     total = len(reference.solved)
     solved, steps = np.zeros(total, bool), np.zeros(total)
@@ -212,7 +187,7 @@ class Methods:
       tokens += np.where(open_, measure.tokens(result), 0)
       steps = np.where(open_, result.episode.num_steps, steps)
       solved |= open_ & result.solved
-    return Row(
+    return tables.Row(
       name=f"best_of_n at {reference.name}",
       asks="checker",
       solved=solved,
@@ -224,44 +199,6 @@ class Methods:
 
 def _mean(x) -> float:
   return float(np.mean(x)) if len(x) else float("nan")
-
-
-def table(
-  before: list[Row], after: list[Row], first: str = "random weights"
-) -> str:
-  """Return the rows as a table in Markdown.
-
-  Args:
-    before: of the policy before the training; may be empty.
-    after: of the one that is measured.
-    first: what the policy was before the training.
-  """
-  names = ["method", "may ask", *[first] * bool(before)]
-  names += ["trained" if before else "solved", "95% interval", "steps"]
-  names += ["tokens a problem"]
-  lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-  for i, row in enumerate(after):
-    low, high = measure.interval(int(row.solved.sum()), len(row.solved))
-    steps = f"{row.steps:.1f}" if row.solved.any() else "–"
-    then = f" {before[i].share:.1%} |" if before else ""
-    lines.append(
-      f"| {row.name} | {row.asks} |{then} {row.share:.1%} "
-      f"| {low:.1%} to {high:.1%} | {steps} | {row.tokens.mean():.0f} |"
-    )
-  return "\n".join(lines)
-
-
-def level_table(levels: np.ndarray, rows: list[Row]) -> str:
-  """Return what the rows solved by level, as a table in Markdown."""
-  lines = [
-    "| level | problems | " + " | ".join(row.name for row in rows) + " |",
-    "|---" * (2 + len(rows)) + "|",
-  ]
-  for level in np.unique(levels):
-    here = levels == level
-    shares = [f"{np.mean(row.solved[here]):.1%}" for row in rows]
-    lines.append(f"| {level} | {here.sum()} | " + " | ".join(shares) + " |")
-  return "\n".join(lines)
 
 
 def main(argv) -> None:
@@ -279,8 +216,8 @@ def main(argv) -> None:
   run = config_lib.make_run(program.CONFIG.value, workdir)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
-  begun = (workdir / "checkpoints").exists() or _CHECKPOINT.value != "latest"
-  if begun or run.pretrained is None:
+  begun = checkpoint.any_in(workdir / "checkpoints")
+  if begun or run.pretrained is None or _CHECKPOINT.value != "latest":
     params, iteration = load(run, workdir, _CHECKPOINT.value)
   else:
     params, iteration = load_first(run), 0
@@ -303,11 +240,11 @@ def main(argv) -> None:
     before, _ = methods.measure(jax.device_put(load_first(run), places))
   print("trained:" if iteration else f"{first}:", flush=True)
   after, results = methods.measure(params)
-  print("\n" + table(before, after, first) + "\n")
+  print("\n" + tables.by_method(before, after, first) + "\n")
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
-    print(level_table(levels, after) + "\n")
+    print(tables.by_level(levels, after) + "\n")
     figures["by_level"] = {
       str(level): {
         row.name.split(" ")[0]: float(np.mean(row.solved[levels == level]))

@@ -53,14 +53,10 @@ class _Stop:
     os.write(2, b"stopping after this iteration\n")
 
 
-def _has_checkpoints(workdir: pathlib.Path) -> bool:
-  return any(p.name.isdecimal() for p in workdir.glob("checkpoints/*"))
-
-
 def _refuse_another_run(workdir: pathlib.Path, config) -> None:
   """Raise if the workdir holds checkpoints of a run of another config."""
   path = workdir / "config.json"
-  if not (_has_checkpoints(workdir) and path.exists()):
+  if not (checkpoint.any_in(workdir / "checkpoints") and path.exists()):
     return
   try:
     theirs = json.loads(path.read_text())["fingerprint"]
@@ -112,7 +108,7 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     Stopped: after SIGTERM or SIGINT, once the iteration is saved.
   """
   _refuse_another_run(workdir, config)
-  begun = _has_checkpoints(workdir)
+  begun = checkpoint.any_in(workdir / "checkpoints")
   run = config_lib.make_run(config, workdir if begun else None)
   trainer = trainer_lib.Trainer(run, sharding.make_mesh())
   if run.pretrained and (run.learner.kl_weight or not begun):
