@@ -83,6 +83,7 @@ _MAY_BE_ZERO = {
   "learner.value_weight",
   "learner.value_rate",
   "learner.kl_weight",
+  "learner.worked",
   "learner.average",
 }
 _AT_MOST_ONE = {
@@ -300,6 +301,11 @@ def _check_together(run: Run) -> None:
       f"config.learner.kl_weight={run.learner.kl_weight} needs "
       "config.model.pretrained, to which it holds the policy"
     )
+  if run.learner.worked and not isinstance(task, tasks.Questions):
+    raise UserError(
+      f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
+      "answers"
+    )
   if run.learner.augment:
     tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
     try:
@@ -322,7 +328,7 @@ def _check_together(run: Run) -> None:
         f"{levels}"
       )
   states = 1 if task.context == "append" else task.max_steps + 1
-  most = play.num_slots * play.num_moves * states
+  most = max(play.num_slots * play.num_moves * states, run.learner.worked)
   if run.learner.capacity < most:
     raise UserError(
       f"config.learner.capacity={run.learner.capacity} is less than one "

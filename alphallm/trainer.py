@@ -12,7 +12,7 @@ import optax
 
 from alphallm import config as config_lib
 from alphallm import measure, models, selfplay, sharding
-from alphallm.learning import learner, replay
+from alphallm.learning import imitation, learner, replay
 from alphallm.models import transformer
 
 
@@ -89,9 +89,31 @@ class Trainer:
 
   def init(self, level: int | None = None) -> RunState:
     """Return the state before the first iteration, on its shardings."""
-    return jax.jit(self._init, out_shardings=self._places)(
+    state = jax.jit(self._init, out_shardings=self._places)(
       self._init_key, self.problems(0, level=level), self.pretrained
     )
+    if not self.run.learner.worked:
+      return state
+    buffer, credit = self._imitate(state.replay)
+    state = state.replace(replay=buffer, credit=credit)
+    return jax.device_put(state, self._places)
+
+  def _imitate(self, buffer: replay.Replay):
+    """Put worked answers into the buffer; return the steps that they pay for.
+
+    They are drawn apart from the problems of self-play.
+    """
+    run = self.run
+    rng = np.random.default_rng([run.seed, 0, run.learner.worked])
+    drawn = run.task.draw_questions(rng, run.learner.worked, "train")
+    episodes, solved = imitation.episodes(
+      run.task, drawn, run.selfplay.num_targets
+    )
+    keep_key = jax.random.fold_in(self._init_key, 2)  # after the two of `_init`
+    examples, keep = self._examples(episodes, solved, keep_key)
+    buffer = replay.add(buffer, examples, keep)
+    config = run.learner
+    return buffer, buffer.added * config.reuse / config.batch_size
 
   def load_pretrained(self, path: pathlib.Path) -> None:
     """Read the parameters of a pretrained model onto their shardings.

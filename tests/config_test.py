@@ -217,6 +217,11 @@ def test_a_damaged_pretrained_model_is_refused(folder, tmp_path):
       config.make_run(with_pretrained(copy))
 
 
+def test_only_questions_have_worked_answers():
+  with pytest.raises(config.UserError, match="worked=9: blocks_world has no"):
+    config.make_run(changed(**{"learner.worked": 9}))
+
+
 def test_without_a_pretrained_model_there_is_none_to_be_held_to():
   with pytest.raises(config.UserError, match="kl_weight=0.1 needs"):
     config.make_run(changed(**{"learner.kl_weight": 0.1}))

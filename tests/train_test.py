@@ -296,6 +296,23 @@ def test_signals_are_given_back():
   assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_worked_answers_are_in_the_buffer_from_the_start():
+  settings = tiny_config.get_config()
+  settings.task = dict(kind="Sums")
+  settings.learner.update(augment=False, worked=12)
+  settings.search.rules_propose = False
+  trainer = trainer_lib.Trainer(
+    config.make_run(settings), sharding.make_mesh(devices=jax.devices()[:1])
+  )
+  state = trainer.init()
+  assert state.replay.added == 12
+  assert state.credit == 12 * 16 / 8
+  assert np.all(state.replay.examples.weights[:12, 0, 0] == 1)
+  assert np.all(state.replay.examples.values[:12, 0] == 1)
+  places = jax.tree.map(lambda x: x.sharding, state)
+  assert places == jax.tree.map(lambda x: x.sharding, trainer.abstract())
+
+
 def test_no_key_is_used_twice():
   run = config.make_run(tiny_config.get_config())
   trainer = trainer_lib.Trainer(

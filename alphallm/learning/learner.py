@@ -36,6 +36,7 @@ class LearnerConfig:
   augment: bool = False  # show each use under a random symmetry of the task
   learn_from: str = "solutions"  # or "solved" episodes, or "all" states
   failure_share: float = 0.25  # of the states that teach a value alone
+  worked: int = 0  # worked answers in the buffer from the start
 
   def __post_init__(self):
     if self.learn_from not in ("solutions", "solved", "all"):
