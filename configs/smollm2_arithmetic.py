@@ -54,6 +54,7 @@ def get_config(size: str = "full"):
     min_examples=16,  # problems before the first step
     reuse=4.0,  # times that a problem is used, at most
     max_steps=8,  # between two rounds of self-play
+    worked=0,  # worked answers in the buffer from the start, to imitate
     learn_from="solutions",  # found in trees
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
