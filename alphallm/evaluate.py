@@ -272,7 +272,7 @@ def main(argv) -> None:
     seeds=[run.seed],
   )
   print(f"figures: {path}")
-  curve = plots.learning_curve(workdir)
+  curve = plots.learning_curve(workdir) if iteration else None
   if curve:
     print(f"learning curve: {curve}")
   if _PLANS.value and results:
