@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from alphallm import selfplay, tasks, tokenizer
+from alphallm.initialization import pretrained_policy
 from alphallm.learning import learner
-from alphallm.models import transformer
+from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
 
@@ -30,6 +31,7 @@ class TrainConfig:
   evaluate_every: int = 10  # iterations
   checkpoint_every: int = 10  # iterations
   num_eval_problems: int = 256
+  eval_batch_size: int = 256  # of these problems at a time
   eval_simulations: int = 16
   eval_level: int = 0  # size of the problems measured; 0: all sizes
   fsdp: bool = False  # parameters and optimizer split over the devices
@@ -50,10 +52,11 @@ class Run:
   selfplay: selfplay.SelfPlayConfig
   learner: learner.LearnerConfig
   train: TrainConfig
+  pretrained: pathlib.Path | None = None  # where the first policy lies
 
 
 # The tasks that draw their own problems.
-_TASKS = ("BlocksWorld", "Countdown", "Game24", "Sums")
+_TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
 
 # Whole numbers are at least 1 and other numbers above 0, except for these,
 # which may be 0 too.
@@ -78,6 +81,9 @@ _MAY_BE_ZERO = {
   "learner.b2",
   "learner.weight_decay",
   "learner.value_weight",
+  "learner.value_rate",
+  "learner.kl_weight",
+  "learner.worked",
   "learner.average",
 }
 _AT_MOST_ONE = {
@@ -93,18 +99,19 @@ _AT_MOST_ONE = {
 }
 
 
-def make_run(config: Any, workdir=None) -> Run:
+def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   """Make the parts of a run.
 
   Args:
     config: a ConfigDict, see `configs/quickstart.py`.
-    workdir: if it holds a tokenizer, that one is used.
+    workdir: if it holds a tokenizer or a pretrained model, that one is used.
 
   Raises:
     UserError: if a value is missing, unknown or out of range.
   """
   settings = config.to_dict()
   kinds = {field.name: field.type for field in dataclasses.fields(Run)}
+  kinds.pop("pretrained")
   _check_names("", settings, kinds)
   for room in kinds:
     if room not in settings:
@@ -112,17 +119,22 @@ def make_run(config: Any, workdir=None) -> Run:
     if room != "seed" and not isinstance(settings[room], dict):
       raise UserError(f"config.{room}={settings[room]!r} is not a dict")
   _check_value("seed", settings["seed"], int)
-  task = _make_task(settings["task"], workdir)
-  model = _make(
-    transformer.TransformerConfig,
-    "model",
-    settings["model"],
-    vocab_size=task.vocab_size,
-  )
+  if "pretrained" in settings["model"]:
+    source, vocabulary, shape = _pretrained(settings["model"], workdir)
+    task = _make_task(settings["task"], vocabulary)
+  else:
+    source = None
+    task = _make_task(settings["task"], _own_tokenizer(workdir))
+    shape = _make(
+      transformer.TransformerConfig,
+      "model",
+      settings["model"],
+      vocab_size=task.vocab_size,
+    )
   run = Run(
     seed=settings["seed"],
     task=task,
-    model=transformer.PolicyValueTransformer(model),
+    model=transformer.PolicyValueTransformer(shape),
     search=_make(
       tree_search.SearchConfig,
       "search",
@@ -132,21 +144,54 @@ def make_run(config: Any, workdir=None) -> Run:
     selfplay=_make(selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]),
     learner=_make(learner.LearnerConfig, "learner", settings["learner"]),
     train=_make(TrainConfig, "train", settings["train"]),
+    pretrained=source,
   )
   _check_together(run)
   return run
 
 
-def _make_task(settings: dict[str, Any], workdir) -> tasks.Task:
+def _pretrained(settings: dict[str, Any], workdir):
+  """Return where a pretrained model lies, its tokenizer, and its shape.
+
+  Args:
+    settings: of the config's room `model`.
+    workdir: whose copy is taken, if there is one.
+  """
+  settings = dict(settings)
+  path = settings.pop("pretrained")
+  for name, value in settings.items():
+    if name not in ("dtype", "param_dtype"):
+      raise UserError(
+        f"config.model.{name} does not go with config.model.pretrained, whose "
+        "file tells the shape; dtype and param_dtype do"
+      )
+    _check_value(f"model.{name}", value, str)
+  try:
+    source = pretrained_policy.find(path, workdir)
+    vocabulary = pretrained.load_tokenizer(source)
+    shape = pretrained_policy.shape(source, vocabulary, **settings)
+  except ValueError as error:
+    raise UserError(f"config.model.pretrained: {error}") from error
+  return source, vocabulary, shape
+
+
+def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
+  """Return the tokenizer that a workdir holds, if any."""
+  path = pathlib.Path(workdir or "") / "tokenizer.model"
+  if workdir is None or not path.exists():
+    return None
+  try:
+    return tokenizer.Tokenizer.load(path)
+  except ValueError as error:
+    raise UserError(f"{path} is damaged: {error}") from error
+
+
+def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
   kind = settings.pop("kind", None)
   if kind not in _TASKS:
     raise UserError(f"config.task.kind={kind!r} is none of {', '.join(_TASKS)}")
-  path = pathlib.Path(workdir or "") / "tokenizer.model"
-  if workdir is not None and path.exists():
-    try:
-      settings["tokenizer"] = tokenizer.Tokenizer.load(path)
-    except ValueError as error:
-      raise UserError(f"{path} is damaged: {error}") from error
+  if vocabulary is not None:
+    settings["tokenizer"] = vocabulary
   task = _make(getattr(tasks, kind), "task", settings)
   for split in ("train", "test"):
     try:
@@ -251,6 +296,16 @@ def _check_together(run: Run) -> None:
       f"{type(search.policy).__name__} needs at least "
       f"{search.policy.least_simulations}"
     )
+  if run.learner.kl_weight and run.pretrained is None:
+    raise UserError(
+      f"config.learner.kl_weight={run.learner.kl_weight} needs "
+      "config.model.pretrained, to which it holds the policy"
+    )
+  if run.learner.worked and not isinstance(task, tasks.Questions):
+    raise UserError(
+      f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
+      "answers"
+    )
   if run.learner.augment:
     tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
     try:
@@ -273,7 +328,7 @@ def _check_together(run: Run) -> None:
         f"{levels}"
       )
   states = 1 if task.context == "append" else task.max_steps + 1
-  most = play.num_slots * play.num_moves * states
+  most = max(play.num_slots * play.num_moves * states, run.learner.worked)
   if run.learner.capacity < most:
     raise UserError(
       f"config.learner.capacity={run.learner.capacity} is less than one "

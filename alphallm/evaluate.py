@@ -2,9 +2,11 @@
 
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
+
+Beside it stands the policy with which the training began. A run that has not
+begun, of a pretrained model, is measured as it is.
 """
 
-import dataclasses
 import pathlib
 import time
 from typing import Any
@@ -17,8 +19,10 @@ from alphallm import (
   checkpoint,
   measure,
   metrics,
+  models,
   plots,
   program,
+  tables,
   tasks,
   words,
 )
@@ -45,34 +49,12 @@ _PROBLEMS = flags.DEFINE_string(
 _PLANS = flags.DEFINE_string(
   "plans", None, "Where the plans that were found go, in PDDL (blocks world)."
 )
+_BEFORE = flags.DEFINE_bool(
+  "before", True, "Whether the policy before the training is measured too."
+)
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "latest", "Which: latest, best, or an iteration."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """One method, measured.
-
-  Attributes:
-    name: of the method, with its budget.
-    asks: what it asked of the environment while it searched.
-    solved: `[n]` bool.
-    tokens: `[n]`, tokens that the network processed for each problem.
-    seconds: for all problems, compilation included if it came first.
-    steps: mean number of steps of the solved ones.
-  """
-
-  name: str
-  asks: str
-  solved: np.ndarray
-  tokens: np.ndarray
-  seconds: float
-  steps: float
-
-  @property
-  def share(self) -> float:
-    return float(np.mean(self.solved))
 
 
 def load(
@@ -104,6 +86,23 @@ def load(
   return restored.state["learner"]["average"], restored.step
 
 
+def load_first(run: config_lib.Run) -> Any:
+  """Return the parameters with which the training of a run begins.
+
+  Raises:
+    UserError: if they are those of a pretrained model, and it is damaged.
+  """
+  config = run.model.config
+  if run.pretrained is None:
+    return transformer.init_params(config, jax.random.key(run.seed))
+  try:
+    return models.load(
+      run.pretrained, dtype=config.dtype, param_dtype=config.param_dtype
+    )[1]
+  except ValueError as error:
+    raise config_lib.UserError(str(error)) from error
+
+
 class Methods:
   """Ways to solve the same problems, each compiled once."""
 
@@ -118,6 +117,7 @@ class Methods:
     self._rng_key = jax.random.key(run.seed)
     self._problems = problems
     self._shown = methods
+    self._batch_size = run.train.eval_batch_size
     fixed = {"greedy": config_lib.GREEDY, "sampled": config_lib.SAMPLED}
     searches = {name: fixed[name] for name in methods if name in fixed}
     if "best_of_n" in methods:
@@ -133,7 +133,7 @@ class Methods:
 
   def measure(
     self, params: Any
-  ) -> tuple[list[Row], dict[str, play.SearchResult]]:
+  ) -> tuple[list[tables.Row], dict[str, play.SearchResult]]:
     """Solve the problems by every method.
 
     Best-of-N samples whole solutions until one is right or the tokens of the
@@ -145,10 +145,10 @@ class Methods:
     rows, results = [], {}
     for name, solve in self._solvers.items():
       began = time.monotonic()
-      result = measure.run(solve, params, self._rng_key, self._problems)
+      result = self._solve(solve, params, self._rng_key)
       results[name] = result
       rows.append(
-        Row(
+        tables.Row(
           name=name,
           asks=self._searches[name].permission,
           solved=result.solved,
@@ -164,10 +164,15 @@ class Methods:
       print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
     return rows, results
 
+  def _solve(self, solve, params, rng_key) -> play.SearchResult:
+    return measure.run(
+      solve, params, rng_key, self._problems, batch_size=self._batch_size
+    )
+
   def _kinds(self) -> set[str]:
     return {name.split("_")[0] for name in self._shown}
 
-  def _best_of_n(self, params: Any, reference: Row) -> Row:
+  def _best_of_n(self, params: Any, reference: tables.Row) -> tables.Row:
     """Sample whole solutions until one is right or the tokens are spent."""
     total = len(reference.solved)
     solved, steps = np.zeros(total, bool), np.zeros(total)
@@ -178,13 +183,11 @@ class Methods:
       if not open_.any():
         break
       key = jax.random.fold_in(self._rng_key, 1 + sample)
-      result = measure.run(
-        self._solvers["sampled"], params, key, self._problems
-      )
+      result = self._solve(self._solvers["sampled"], params, key)
       tokens += np.where(open_, measure.tokens(result), 0)
       steps = np.where(open_, result.episode.num_steps, steps)
       solved |= open_ & result.solved
-    return Row(
+    return tables.Row(
       name=f"best_of_n at {reference.name}",
       asks="checker",
       solved=solved,
@@ -196,36 +199,6 @@ class Methods:
 
 def _mean(x) -> float:
   return float(np.mean(x)) if len(x) else float("nan")
-
-
-def table(before: list[Row], after: list[Row]) -> str:
-  """Return the rows as a table in Markdown, untrained beside trained."""
-  lines = [
-    "| method | may ask | random weights | trained | 95% interval | steps "
-    "| tokens a problem |",
-    "|---|---|---|---|---|---|---|",
-  ]
-  for first, row in zip(before, after, strict=True):
-    low, high = measure.interval(int(row.solved.sum()), len(row.solved))
-    steps = f"{row.steps:.1f}" if row.solved.any() else "–"
-    lines.append(
-      f"| {row.name} | {row.asks} | {first.share:.1%} | {row.share:.1%} "
-      f"| {low:.1%} to {high:.1%} | {steps} | {row.tokens.mean():.0f} |"
-    )
-  return "\n".join(lines)
-
-
-def level_table(levels: np.ndarray, rows: list[Row]) -> str:
-  """Return what the rows solved by level, as a table in Markdown."""
-  lines = [
-    "| level | problems | " + " | ".join(row.name for row in rows) + " |",
-    "|---" * (2 + len(rows)) + "|",
-  ]
-  for level in np.unique(levels):
-    here = levels == level
-    shares = [f"{np.mean(row.solved[here]):.1%}" for row in rows]
-    lines.append(f"| {level} | {here.sum()} | " + " | ".join(shares) + " |")
-  return "\n".join(lines)
 
 
 def main(argv) -> None:
@@ -243,7 +216,11 @@ def main(argv) -> None:
   run = config_lib.make_run(program.CONFIG.value, workdir)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
-  params, iteration = load(run, workdir, _CHECKPOINT.value)
+  begun = checkpoint.any_in(workdir / "checkpoints")
+  if begun or run.pretrained is None or _CHECKPOINT.value != "latest":
+    params, iteration = load(run, workdir, _CHECKPOINT.value)
+  else:
+    params, iteration = load_first(run), 0
   problems = read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"
@@ -255,20 +232,19 @@ def main(argv) -> None:
   methods = Methods(
     run, problems, methods=_METHOD_NAMES.value, simulations=simulations
   )
-  # Where the trained ones lie, so that nothing is compiled twice.
-  random = jax.device_put(
-    transformer.init_params(run.model.config, jax.random.key(run.seed)),
-    jax.tree.map(lambda x: x.sharding, params),
-  )
-  print("with random weights:", flush=True)
-  before, _ = methods.measure(random)
-  print("trained:", flush=True)
+  before, first = [], "pretrained" if run.pretrained else "random weights"
+  if _BEFORE.value and iteration:
+    print(f"before the training, {first}:", flush=True)
+    # Where the trained ones lie, so that nothing is compiled twice.
+    places = jax.tree.map(lambda x: x.sharding, params)
+    before, _ = methods.measure(jax.device_put(load_first(run), places))
+  print("trained:" if iteration else f"{first}:", flush=True)
   after, results = methods.measure(params)
-  print("\n" + table(before, after) + "\n")
+  print("\n" + tables.by_method(before, after, first) + "\n")
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
-    print(level_table(levels, after) + "\n")
+    print(tables.by_level(levels, after) + "\n")
     figures["by_level"] = {
       str(level): {
         row.name.split(" ")[0]: float(np.mean(row.solved[levels == level]))
@@ -284,7 +260,8 @@ def main(argv) -> None:
     figures[f"{name}_tokens"] = float(row.tokens.mean())
     figures[f"{name}_permission"] = row.asks
   for row in before:
-    figures[f"{row.name.split(' ')[0]}_random_weights"] = row.share
+    name = f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}"
+    figures[name] = row.share
   figures["num_problems"] = count
   figures["problems"] = source
   path = metrics.write_summary(
@@ -295,7 +272,7 @@ def main(argv) -> None:
     seeds=[run.seed],
   )
   print(f"figures: {path}")
-  curve = plots.learning_curve(workdir)
+  curve = plots.learning_curve(workdir) if iteration else None
   if curve:
     print(f"learning curve: {curve}")
   if _PLANS.value and results:

@@ -1,4 +1,6 @@
-"""Train a policy by self-play, from random weights: search, learn, measure.
+"""Train a policy by self-play: search, learn, measure.
+
+It begins with random weights, or with those of `config.model.pretrained`.
 
 python -m alphallm.train --config configs/quickstart.py --workdir DIR
 
@@ -18,6 +20,7 @@ import jax
 from alphallm import checkpoint, metrics, program, sharding
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
+from alphallm.initialization import pretrained_policy
 from alphallm.learning import curriculum
 
 
@@ -50,14 +53,10 @@ class _Stop:
     os.write(2, b"stopping after this iteration\n")
 
 
-def _has_checkpoints(workdir: pathlib.Path) -> bool:
-  return any(p.name.isdecimal() for p in workdir.glob("checkpoints/*"))
-
-
 def _refuse_another_run(workdir: pathlib.Path, config) -> None:
   """Raise if the workdir holds checkpoints of a run of another config."""
   path = workdir / "config.json"
-  if not (_has_checkpoints(workdir) and path.exists()):
+  if not (checkpoint.any_in(workdir / "checkpoints") and path.exists()):
     return
   try:
     theirs = json.loads(path.read_text())["fingerprint"]
@@ -70,15 +69,21 @@ def _refuse_another_run(workdir: pathlib.Path, config) -> None:
     )
 
 
-def _claim(workdir: pathlib.Path, config, task) -> None:
+def _claim(workdir: pathlib.Path, config, trainer) -> None:
   """Note in the workdir what its run is made of."""
+  run = trainer.run
   record = {
     "fingerprint": config_lib.fingerprint(config),
     "config": config.to_dict(),
   }
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    task.tokenizer.save(workdir / "tokenizer.model")
+    if trainer.pretrained is None:
+      run.task.tokenizer.save(workdir / "tokenizer.model")
+    else:
+      pretrained_policy.keep(
+        workdir, run.model, trainer.pretrained, run.task.tokenizer
+      )
     (workdir / "config.json").write_text(json.dumps(record, indent=1))
   except OSError as error:
     raise config_lib.UserError(
@@ -103,11 +108,13 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     Stopped: after SIGTERM or SIGINT, once the iteration is saved.
   """
   _refuse_another_run(workdir, config)
-  begun = _has_checkpoints(workdir)
+  begun = checkpoint.any_in(workdir / "checkpoints")
   run = config_lib.make_run(config, workdir if begun else None)
   trainer = trainer_lib.Trainer(run, sharding.make_mesh())
+  if run.pretrained and (run.learner.kl_weight or not begun):
+    trainer.load_pretrained(run.pretrained)
   if not begun:
-    _claim(workdir, config, run.task)
+    _claim(workdir, config, trainer)
 
   with (
     _Stop() as stop,
@@ -127,6 +134,8 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     else:
       course = _course(run, [])
       start, state = 0, trainer.init(course and course.level(0))
+      if not run.learner.kl_weight:
+        trainer.pretrained = None  # its memory is needed
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}
     total = run.train.num_iterations

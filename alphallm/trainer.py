@@ -1,6 +1,7 @@
 """One iteration of a run: self-play and learning, and the state they carry."""
 
 import functools
+import pathlib
 from typing import Any
 
 import chex
@@ -10,8 +11,8 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, selfplay, sharding
-from alphallm.learning import learner, replay
+from alphallm import measure, models, selfplay, sharding
+from alphallm.learning import imitation, learner, replay
 from alphallm.models import transformer
 
 
@@ -33,7 +34,13 @@ class RunState:
 
 
 class Trainer:
-  """The jitted programs of a run, and the state that they carry."""
+  """The jitted programs of a run, and the state that they carry.
+
+  Attributes:
+    run: what it was made of.
+    pretrained: the parameters of the run's pretrained model, where the first
+      policy starts or the reference stays; `None` where neither needs them.
+  """
 
   def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
     devices = mesh.shape["data"]
@@ -46,6 +53,7 @@ class Trainer:
           f"config.{name}={size} is no multiple of the {devices} devices"
         )
     self.run, self._mesh = run, mesh
+    self.pretrained = None
     self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
     self._tx = learner.make_tx(run.learner)
     self._play = sharding.shard_self_play(
@@ -81,9 +89,48 @@ class Trainer:
 
   def init(self, level: int | None = None) -> RunState:
     """Return the state before the first iteration, on its shardings."""
-    return jax.jit(self._init, out_shardings=self._places)(
-      self._init_key, self.problems(0, level=level)
+    state = jax.jit(self._init, out_shardings=self._places)(
+      self._init_key, self.problems(0, level=level), self.pretrained
     )
+    if not self.run.learner.worked:
+      return state
+    buffer, credit = self._imitate(state.replay)
+    state = state.replace(replay=buffer, credit=credit)
+    return jax.device_put(state, self._places)
+
+  def _imitate(self, buffer: replay.Replay):
+    """Put worked answers into the buffer; return the steps that they pay for.
+
+    They are drawn apart from the problems of self-play.
+    """
+    run = self.run
+    rng = np.random.default_rng([run.seed, 0, run.learner.worked])
+    drawn = run.task.draw_questions(rng, run.learner.worked, "train")
+    episodes, solved = imitation.episodes(
+      run.task, drawn, run.selfplay.num_targets
+    )
+    keep_key = jax.random.fold_in(self._init_key, 2)  # after the two of `_init`
+    examples, keep = self._examples(episodes, solved, keep_key)
+    buffer = replay.add(buffer, examples, keep)
+    config = run.learner
+    return buffer, buffer.added * config.reuse / config.batch_size
+
+  def load_pretrained(self, path: pathlib.Path) -> None:
+    """Read the parameters of a pretrained model onto their shardings.
+
+    Raises:
+      UserError: if the files are damaged.
+    """
+    config = self.run.model.config
+    try:
+      _, self.pretrained = models.load(
+        path,
+        dtype=config.dtype,
+        param_dtype=config.param_dtype,
+        sharding=lambda _: self._places.learner.params,
+      )
+    except ValueError as error:
+      raise config_lib.UserError(str(error)) from error
 
   def abstract(self) -> RunState:
     """Return shapes and shardings of the state, for restoring."""
@@ -102,10 +149,13 @@ class Trainer:
       )
     return whole.replace(slots=split)
 
-  def _init(self, rng_key: chex.PRNGKey, problems: Any) -> RunState:
+  def _init(
+    self, rng_key: chex.PRNGKey, problems: Any, params: Any = None
+  ) -> RunState:
     run = self.run
     params_key, slots_key = jax.random.split(rng_key)
-    params = transformer.init_params(run.model.config, params_key)
+    if params is None:
+      params = transformer.init_params(run.model.config, params_key)
     slots = selfplay.start(
       run.task,
       run.selfplay,
@@ -132,7 +182,9 @@ class Trainer:
       failure_share=self.run.learner.failure_share,
     )
 
-  def _absorb_and_learn(self, state, buffer, credit, harvest, iteration):
+  def _absorb_and_learn(
+    self, state, buffer, credit, harvest, iteration, reference
+  ):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config = self.run.learner
     rng_key = jax.random.fold_in(self._learn_key, iteration)
@@ -155,6 +207,7 @@ class Trainer:
       num_steps,
       self._split,
       self.run.task.augment if config.augment else None,
+      reference,
     )
     done = harvest.done
     episodes = jnp.maximum(jnp.sum(done), 1)
@@ -192,6 +245,7 @@ class Trainer:
       state.credit,
       harvest,
       jax.device_put(np.int32(iteration), self._whole),
+      self.pretrained if self.run.learner.kl_weight else None,
     )
     state = RunState(learner=learned, slots=slots, replay=buffer, credit=credit)
     return state, scalars
@@ -205,6 +259,7 @@ class Measurement:
     self._problems = measure.held_out(
       run.task, run.train.num_eval_problems, run.train.eval_level
     )
+    self._batch_size = run.train.eval_batch_size
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
@@ -219,6 +274,12 @@ class Measurement:
     """Return the share of problems solved, by method."""
     results = {}
     for name, solve in self._solvers.items():
-      result = measure.run(solve, params, self._rng_key, self._problems)
+      result = measure.run(
+        solve,
+        params,
+        self._rng_key,
+        self._problems,
+        batch_size=self._batch_size,
+      )
       results[name] = float(np.mean(result.solved))
     return results

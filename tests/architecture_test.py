@@ -29,6 +29,7 @@ FLOORS = {
   "config": 6,
   "program": 7,
   "plots": 7,
+  "tables": 7,
   "trainer": 7,
   "words": 7,
   "evaluate": 8,

@@ -1,11 +1,16 @@
-"""Small models of each family, and GGUF files of them."""
+"""Small models of each family, and folders and GGUF files of them."""
 
+import dataclasses
+
+import foreign_tokenizers
 import gguf
 import jax
 import numpy as np
 import random_transformer
 
+from alphallm import models
 from alphallm.models import rope, transformer
+from alphallm.tokenizer import folders
 
 _SMALL = {
   "vocab_size": 64,
@@ -135,3 +140,15 @@ def _tensors(c, kind, params):
           x = x.swapaxes(1, 2).reshape(-1, c.embed_dim)
         tensors[f"{name}.{'bias' if leaf == 'bias' else 'weight'}"] = x
   return tensors
+
+
+def write_folder(path):
+  """Write a random model and its tokenizer in Hugging Face form."""
+  vocabulary = foreign_tokenizers.byte_pairs()
+  config = dataclasses.replace(
+    CONFIGS["qwen2"], vocab_size=vocabulary.vocab_size + 3
+  )
+  _, params = random_transformer.make(config, scale=0.1)
+  models.save(path, transformer.PolicyValueTransformer(config), params)
+  folders.save(vocabulary, path)
+  return path

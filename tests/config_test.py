@@ -1,10 +1,13 @@
 """Tests of the configs: what is refused, and that the real ones trace."""
 
+import dataclasses
 import functools
-import importlib
+import importlib.util
 import json
 import pathlib
+import shutil
 
+import checkpoints
 import jax
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from ml_collections import config_dict
 from alphallm import config, sharding
 from alphallm import trainer as trainer_lib
 from alphallm.search import policies
+from alphallm.tasks import grade_school
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
@@ -159,6 +163,70 @@ def test_the_tokenizer_of_a_workdir_is_used(tmp_path):
     config.make_run(changed(), tmp_path)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A tiny pretrained model."""
+  return checkpoints.write_folder(tmp_path_factory.mktemp("models") / "model")
+
+
+def with_pretrained(path, **model):
+  task = {"kind": "Sums", "num_examples": 0}
+  return changed(
+    task=task,
+    model={"pretrained": str(path), **model},
+    **{"learner.augment": False, "search.rules_propose": False},
+  )
+
+
+def test_a_pretrained_model_brings_its_shape_and_tokenizer(folder):
+  run = config.make_run(with_pretrained(folder, dtype="bfloat16"))
+  wanted = dataclasses.replace(
+    checkpoints.CONFIGS["qwen2"],
+    vocab_size=run.task.vocab_size + 3,
+    dtype="bfloat16",
+  )
+  assert run.model.config == wanted and run.pretrained == folder
+  assert run.task.tokenizer.encode("17") == [
+    run.task.tokenizer.id(digit) for digit in "17"
+  ]
+
+
+@pytest.mark.parametrize(
+  "settings, words",
+  [
+    ({"num_layers": 3}, "model.num_layers does not go with"),
+    ({"dtype": "float33"}, "dtype='float33' is none of"),
+    ({"dtype": 32}, "dtype=32 is not of type str"),
+    ({"pretrained": "/nowhere"}, "pretrained: /nowhere is no folder"),
+    ({"pretrained": ""}, "pretrained: '' is no path"),
+    ({"pretrained": 3}, "pretrained: 3 is no path"),
+  ],
+)
+def test_a_wrong_pretrained_model_is_refused(folder, settings, words):
+  settings = {"pretrained": str(folder), **settings}
+  with pytest.raises(config.UserError, match="config.model") as refused:
+    config.make_run(with_pretrained(folder, **settings))
+  assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_damaged_pretrained_model_is_refused(folder, tmp_path):
+  for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    copy = shutil.copytree(folder, tmp_path / name)
+    (copy / name).write_text("{")
+    with pytest.raises(config.UserError, match=f"pretrained: .*{name}"):
+      config.make_run(with_pretrained(copy))
+
+
+def test_only_questions_have_worked_answers():
+  with pytest.raises(config.UserError, match="worked=9: blocks_world has no"):
+    config.make_run(changed(**{"learner.worked": 9}))
+
+
+def test_without_a_pretrained_model_there_is_none_to_be_held_to():
+  with pytest.raises(config.UserError, match="kl_weight=0.1 needs"):
+    config.make_run(changed(**{"learner.kl_weight": 0.1}))
+
+
 def test_the_fingerprint_ignores_the_length_of_the_run():
   mine = config.fingerprint(changed())
   assert mine == config.fingerprint(changed(**{"train.num_iterations": 99}))
@@ -181,14 +249,35 @@ def test_evaluation_searches_without_noise(kind):
   )
 
 
-def load(name):
-  """Return the config of `FILE` or `FILE:VARIANT`, as the flag does."""
-  name, _, variant = name.partition(":")
-  module = importlib.import_module(f"configs.{name}")
-  return module.get_config(*[variant] if variant else [])
+@pytest.fixture(scope="module")
+def load(tmp_path_factory):
+  """Return a function from `FILE` or `FILE:VARIANT` to its config.
+
+  What is not among the files of the project is of a tiny kind.
+  """
+  folder = tmp_path_factory.mktemp("configs")
+  model = checkpoints.write_folder(folder / "model")
+  record = {"question": "What is 1 + {}?", "answer": "It is\n#### {}"}
+  lines = [json.dumps(record).replace("{}", str(i)) for i in range(64)]
+  (folder / "train.jsonl").write_text("\n".join(lines))
+  grade_school.write(folder, train=folder / "train.jsonl")
+
+  def load(name):
+    name, _, variant = name.partition(":")
+    spec = importlib.util.spec_from_file_location("c", CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    loaded = module.get_config(*[variant] if variant else [])
+    if "pretrained" in loaded.model:
+      loaded.model.pretrained = str(model)
+    if "data_dir" in loaded.task:
+      loaded.task.data_dir = str(folder)
+    return loaded
+
+  return load
 
 
-def test_every_config_file_makes_a_run():
+def test_every_config_file_makes_a_run(load):
   for path in CONFIGS.glob("*.py"):
     if path.stem != "__init__":
       config.make_run(load(path.stem))
@@ -199,6 +288,9 @@ def test_every_config_file_makes_a_run():
   [
     "quickstart",
     "blocks_world:4,append",
+    "smollm2_arithmetic",
+    "gsm8k_qwen2.5:tiny",
+    pytest.param("gsm8k_qwen2.5", marks=pytest.mark.slow),
     pytest.param("blocks_world:6,no_search", marks=pytest.mark.slow),
     pytest.param("blocks_world:4,ci", marks=pytest.mark.slow),
     pytest.param("countdown", marks=pytest.mark.slow),
@@ -207,13 +299,20 @@ def test_every_config_file_makes_a_run():
     pytest.param("game24:tiny", marks=pytest.mark.slow),
   ],
 )
-def test_configs_trace(name):
+def test_configs_trace(load, name):
   run = config.make_run(load(name))
   trainer = trainer_lib.Trainer(
     run, sharding.make_mesh(devices=jax.devices()[:1])
   )
   state = trainer.abstract()
-  after, scalars = jax.eval_shape(lambda s: trainer.iterate(s, 0), state)
+  if run.learner.kl_weight:
+    trainer.pretrained = state.learner.params
+
+  def iterate(state, pretrained):
+    trainer.pretrained = pretrained
+    return trainer.iterate(state, 0)
+
+  after, scalars = jax.eval_shape(iterate, state, trainer.pretrained)
   assert jax.tree.map(np.shape, scalars)["loss"] == ()
   same = lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype)
   assert all(jax.tree.leaves(jax.tree.map(same, state, after)))

@@ -176,28 +176,3 @@ def test_a_damaged_checkpoint_is_told_of_and_left(workdir):
     assert lines[-1].startswith("alphallm: ") and last in lines[-1]
     assert ended.code == 1 and "Traceback" not in ended.err
     assert contents(workdir) == before
-
-
-def row(name, solved):
-  solved = np.array(solved, bool)
-  steps = 2.0 if solved.any() else float("nan")
-  tokens = np.full(len(solved), 7)
-  return evaluate.Row(
-    name=name,
-    asks="rules",
-    solved=solved,
-    tokens=tokens,
-    seconds=1,
-    steps=steps,
-  )
-
-
-def test_the_table():
-  before = [row("greedy", [0, 0]), row("mcts_4", [0, 0])]
-  after = [row("greedy", [1, 0]), row("mcts_4", [0, 0])]
-  lines = evaluate.table(before, after).splitlines()
-  assert lines[2] == (
-    "| greedy | rules | 0.0% | 50.0% | 9.5% to 90.5% | 2.0 | 7 |"
-  )
-  assert lines[3].split(" | ")[5] == "–"
-  assert {line.count("|") for line in lines} == {8}

@@ -7,6 +7,9 @@ import sentencepiece
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
+from alphallm.tokenizer import byte_pairs as byte_pairs_lib
+from alphallm.tokenizer import vocabulary
+
 TEXT = [
   "The quick brown fox jumps over the lazy dog.",
   "def f(x):\n  return x + 17 * 25\n",
@@ -41,6 +44,15 @@ def byte_level_json() -> str:
     single="<|start|> $A", special_tokens=[("<|start|>", 1)]
   )
   return model.to_str()
+
+
+def byte_pairs() -> vocabulary.Vocabulary:
+  """Return the tokenizer of `byte_level_json`, with its special tokens."""
+  marks = vocabulary.Marks(
+    eos_id=0, bos_id=1, prefix_ids=(1,), chat_template=TEMPLATE
+  )
+  model = tokenizers.Tokenizer.from_str(byte_level_json())
+  return byte_pairs_lib.BytePairs(model, marks)
 
 
 @functools.cache

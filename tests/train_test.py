@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 
+import checkpoints
 import jax
 import numpy as np
 import programs
@@ -13,8 +14,12 @@ import tiny_config
 
 from alphallm import checkpoint, config, metrics, sharding, train
 from alphallm import trainer as trainer_lib
+from configs import smollm2_arithmetic
 
 CONFIG = f"--config={programs.CONFIG}"
+PRETRAINED = (
+  f"--config={programs.ROOT / 'configs' / 'smollm2_arithmetic.py'}:tiny"
+)
 LENGTH = "--config.train.num_iterations=12"
 
 
@@ -40,9 +45,9 @@ def last_step(workdir):
     return checkpointer.latest_step()
 
 
-def last_state(workdir):
+def last_state(workdir, settings=None):
   """Return the iteration and all of the state in the last checkpoint."""
-  run = config.make_run(tiny_config.get_config())
+  run = config.make_run(settings or tiny_config.get_config())
   trainer = trainer_lib.Trainer(
     run, sharding.make_mesh(devices=jax.devices()[:1])
   )
@@ -88,6 +93,45 @@ def test_what_a_run_writes(finished):
   )
   assert (finished / "tokenizer.model").exists()
   assert list(finished.glob("events.out.tfevents.*"))
+
+
+def test_a_pretrained_run_goes_on_without_its_model(tmp_path):
+  path = checkpoints.write_folder(tmp_path / "model")
+  args = PRETRAINED, f"--config.model.pretrained={path}"
+  workdir = f"--workdir={tmp_path / 'w'}"
+  short = "--config.train.num_iterations=2"
+  ended = programs.run("train", *args, short, workdir)
+  assert ended.code == 0, ended
+  shutil.rmtree(path)
+  ended = programs.run("train", *args, workdir)
+  assert ended.code == 0 and "resumed" in ended.out, ended
+  lines = metrics.read_metrics(tmp_path / "w")
+  assert len(lines) == 5 and lines[-1]["kl"] > 0
+  greedy = "--methods=greedy", "--num_problems=4"
+  ended = programs.run("evaluate", *args, workdir, *greedy)
+  assert "| pretrained | trained |" in ended.out, ended
+  ended = programs.run("evaluate", *args, workdir, "--nobefore", *greedy)
+  assert "| may ask | solved |" in ended.out, ended
+  ended = programs.run("train", *args, f"--workdir={tmp_path / 'new'}")
+  programs.assert_refused(ended, "config.model.pretrained: ", str(path))
+
+
+@pytest.mark.slow
+def test_a_pretrained_run_is_the_same_if_it_was_stopped(tmp_path):
+  path = checkpoints.write_folder(tmp_path / "model")
+  args = PRETRAINED, f"--config.model.pretrained={path}"
+  greedy = "--methods=greedy", "--num_problems=4"
+  whole, broken = tmp_path / "whole", tmp_path / "broken"
+  ended = programs.run("evaluate", *args, f"--workdir={whole}", *greedy)
+  assert "| greedy | nothing | 0.0% |" in ended.out, ended
+  for workdir, length in ((whole, 4), (broken, 2), (broken, 4)):
+    length = f"--config.train.num_iterations={length}"
+    ended = programs.run("train", *args, length, f"--workdir={workdir}")
+    assert ended.code == 0, ended
+  settings = smollm2_arithmetic.get_config("tiny")
+  settings.model.pretrained = str(path)
+  states = [last_state(workdir, settings) for workdir in (whole, broken)]
+  jax.tree.map(np.testing.assert_array_equal, *states)
 
 
 def test_a_finished_run_says_so_and_keeps_its_figures(copy):
@@ -250,6 +294,23 @@ def test_signals_are_given_back():
     with pytest.raises(KeyboardInterrupt):
       signal.raise_signal(signal.SIGINT)
   assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_worked_answers_are_in_the_buffer_from_the_start():
+  settings = tiny_config.get_config()
+  settings.task = dict(kind="Sums")
+  settings.learner.update(augment=False, worked=12)
+  settings.search.rules_propose = False
+  trainer = trainer_lib.Trainer(
+    config.make_run(settings), sharding.make_mesh(devices=jax.devices()[:1])
+  )
+  state = trainer.init()
+  assert state.replay.added == 12
+  assert state.credit == 12 * 16 / 8
+  assert np.all(state.replay.examples.weights[:12, 0, 0] == 1)
+  assert np.all(state.replay.examples.values[:12, 0] == 1)
+  places = jax.tree.map(lambda x: x.sharding, state)
+  assert places == jax.tree.map(lambda x: x.sharding, trainer.abstract())
 
 
 def test_no_key_is_used_twice():

@@ -1,6 +1,6 @@
 """Training checkpoints: written beside the training, restored whole or not."""
 
-from alphallm.checkpoint.checkpointer import Checkpointer, Restored
+from alphallm.checkpoint.checkpointer import Checkpointer, Restored, any_in
 from alphallm.checkpoint.errors import CheckpointError, DamagedCheckpointError
 
 __all__ = [
@@ -8,4 +8,5 @@ __all__ = [
   "Checkpointer",
   "DamagedCheckpointError",
   "Restored",
+  "any_in",
 ]

@@ -30,6 +30,11 @@ class Restored(typing.NamedTuple):
   metadata: dict[str, Any]
 
 
+def any_in(directory: pathlib.Path) -> bool:
+  """Return whether a directory holds a checkpoint, whole or damaged."""
+  return any(path.name.isdecimal() for path in directory.glob("*"))
+
+
 class Checkpointer:
   """A directory of checkpoints: the last few, and the best by a metric.
 

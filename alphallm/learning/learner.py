@@ -26,6 +26,8 @@ class LearnerConfig:
   weight_decay: float = 0.01
   clip_norm: float = 1.0
   value_weight: float = 1.0
+  value_rate: float = 1.0  # of the value head, x learning_rate
+  kl_weight: float = 0.0  # β, holds the policy to the pretrained one
   average: float = 0.99  # decay per step of the average of the weights
   capacity: int = 40_000  # examples in the replay buffer
   min_examples: int = 2_000  # before the first step
@@ -34,6 +36,7 @@ class LearnerConfig:
   augment: bool = False  # show each use under a random symmetry of the task
   learn_from: str = "solutions"  # or "solved" episodes, or "all" states
   failure_share: float = 0.25  # of the states that teach a value alone
+  worked: int = 0  # worked answers in the buffer from the start
 
   def __post_init__(self):
     if self.learn_from not in ("solutions", "solved", "all"):
@@ -60,7 +63,10 @@ class TrainState:
 
 
 def make_tx(config: LearnerConfig) -> optax.GradientTransformation:
-  """Return clipping and AdamW with a warm-up and a cosine decay."""
+  """Return clipping and AdamW with a warm-up and a cosine decay.
+
+  The parameters below the name `value_head` have a rate of their own.
+  """
   rate = optax.warmup_cosine_decay_schedule(
     init_value=0.0,
     peak_value=config.learning_rate,
@@ -68,10 +74,20 @@ def make_tx(config: LearnerConfig) -> optax.GradientTransformation:
     decay_steps=max(config.decay_steps, config.warmup_steps + 1),
     end_value=config.final_rate * config.learning_rate,
   )
+
+  def is_value_head(params):
+    of_head = lambda keys, _: "value_head" in map(_name, keys)
+    return jax.tree_util.tree_map_with_path(of_head, params)
+
   return optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     optax.adamw(rate, b2=config.b2, weight_decay=config.weight_decay),
+    optax.masked(optax.scale(config.value_rate), is_value_head),
   )
+
+
+def _name(key) -> str:
+  return jax.tree_util.keystr((key,), simple=True)
 
 
 def init(tx: optax.GradientTransformation, params: Any) -> TrainState:
@@ -87,8 +103,9 @@ def init(tx: optax.GradientTransformation, params: Any) -> TrainState:
 def score(
   apply_fn: Callable[..., Any], params: Any, batch: replay.Example
 ) -> tuple[chex.Array, chex.Array]:
-  """Return log π of every candidate, `[B, S, J]`, and value logits `[B, S]`.
+  """Return log π of every candidate's tokens, and value logits `[B, S]`.
 
+  The log-probabilities are `[B, S, J, T]`, 0 behind the end of a candidate.
   The context is passed once; every candidate attends to as much of it as its
   state had read.
   """
@@ -120,8 +137,8 @@ def score(
       jax.nn.log_softmax(output.logits), tokens[..., 1:, None], axis=-1
     )
     log_probs = jnp.concatenate([log_probs, rest[..., 0]], axis=-1)
-  log_probs = jnp.sum(jnp.where(is_token, log_probs, 0.0), axis=-1)
-  return log_probs.reshape(b, s, j), prefix.value_logits[:, 0]
+  log_probs = jnp.where(is_token, log_probs, 0.0)
+  return log_probs.reshape(b, s, j, t), prefix.value_logits[:, 0]
 
 
 def alphazero_loss(
@@ -130,14 +147,26 @@ def alphazero_loss(
   batch: replay.Example,
   *,
   value_weight: float = 1.0,
+  reference: Any = None,
+  kl_weight: float = 0.0,
 ) -> tuple[chex.Array, dict[str, chex.Array]]:
-  """Return −Σ_k w_k log π(step_k | s) + BCE(v(s), z), and its parts.
+  """Return −Σ_k w_k log π(step_k | s) + BCE(v(s), z) + β KL, and its parts.
 
   The policy term is a mean over the states that have a policy to learn, the
   value term over all (AlphaZero, Silver et al., 2018, eq. 1, with steps of
-  language as actions).
+  language as actions). KL(π‖π_ref) is estimated token by token, a mean over
+  all tokens of the candidates, which the policy has sampled.
+
+  Args:
+    apply_fn: the network.
+    params: of the policy.
+    batch: what is learned from.
+    value_weight: of the value term.
+    reference: the parameters of π_ref; `None`: there is no such term.
+    kl_weight: β.
   """
-  log_probs, value_logits = score(apply_fn, params, batch)
+  tokens, value_logits = score(apply_fn, params, batch)
+  log_probs = jnp.sum(tokens, axis=-1)
   has_policy = jnp.sum(batch.weights, axis=-1) > 0
   policy = losses.weighted_mean(
     losses.policy_cross_entropy(log_probs, batch.weights), has_policy
@@ -152,7 +181,17 @@ def alphazero_loss(
     "value_error": losses.weighted_mean(error, batch.mask),
     "policy_share": jnp.mean(has_policy.astype(jnp.float32)),
   }
-  return policy + value_weight * value, metrics
+  loss = policy + value_weight * value
+  if reference is not None:
+    theirs = jax.lax.stop_gradient(score(apply_fn, reference, batch)[0])
+    places = jnp.arange(tokens.shape[-1])[None, None, None]
+    is_token = places < batch.lengths[..., None]
+    metrics["kl"] = losses.weighted_mean(
+      losses.kl_estimate(tokens, theirs),
+      is_token & (batch.mask[..., None, None] > 0),
+    )
+    loss += kl_weight * metrics["kl"]
+  return loss, metrics
 
 
 def train_step(
@@ -161,10 +200,16 @@ def train_step(
   config: LearnerConfig,
   state: TrainState,
   batch: replay.Example,
+  reference: Any = None,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
-  """Take one step of the optimizer."""
+  """Take one step of the optimizer; `reference` as in `alphazero_loss`."""
   loss_fn = lambda params: alphazero_loss(
-    apply_fn, params, batch, value_weight=config.value_weight
+    apply_fn,
+    params,
+    batch,
+    value_weight=config.value_weight,
+    reference=reference,
+    kl_weight=config.kl_weight,
   )
   (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
     state.params
@@ -192,6 +237,7 @@ def train_round(
   num_steps: chex.Array,
   batch_sharding: jax.sharding.Sharding | None = None,
   augment: Callable[..., Any] | None = None,
+  reference: Any = None,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
   """Take `num_steps` steps (a traced number) on batches drawn anew.
 
@@ -206,6 +252,7 @@ def train_round(
     batch_sharding: how a batch is split over devices, if it is.
     augment: `(rng_key, context, candidates) -> (context, candidates)` of one
       example, a symmetry of the task; see `tasks.Task.augment`.
+    reference: as in `alphazero_loss`.
 
   Returns:
     The state, and the mean of each metric over the steps; 0 if there were none.
@@ -222,7 +269,7 @@ def train_round(
       batch = batch.replace(context=context, candidates=candidates)
     if batch_sharding is not None:
       batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
-    return train_step(apply_fn, tx, config, state, batch)
+    return train_step(apply_fn, tx, config, state, batch, reference)
 
   zeros = jax.tree.map(
     lambda x: jnp.zeros(x.shape, x.dtype),

@@ -23,6 +23,22 @@ def policy_cross_entropy(
   return -jnp.sum(jnp.where(weights > 0, weights * log_probs, 0.0), axis=-1)
 
 
+def kl_estimate(
+  log_probs: chex.Array, reference_log_probs: chex.Array
+) -> chex.Array:
+  """Return r − 1 − log r with r = π_ref/π: the estimate k3 of KL(π‖π_ref).
+
+  It is never negative, and without bias for samples of π (Schulman, 2020,
+  "Approximating KL divergence").
+
+  Args:
+    log_probs: `[...]`, log π of each sample.
+    reference_log_probs: `[...]`, log π_ref of it.
+  """
+  log_ratio = reference_log_probs - log_probs
+  return jnp.expm1(log_ratio) - log_ratio
+
+
 def value_cross_entropy(
   value_logits: chex.Array, targets: chex.Array
 ) -> chex.Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from alphallm.formats import documents, gguf, safetensors, stored
 from alphallm.models import families, gguf_models, hugging_face, transformer
+from alphallm.tokenizer import folders, gguf_vocabulary, vocabulary
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -75,9 +76,7 @@ def load(
       files are malformed, or a tensor is missing, misshapen or unknown.
   """
   checkpoint = _open(path)
-  config = dataclasses.replace(
-    checkpoint.config, dtype=dtype, param_dtype=param_dtype or dtype
-  )
+  config = _typed(checkpoint.config, dtype, param_dtype)
   model = transformer.PolicyValueTransformer(config)
   abstract = jax.eval_shape(
     lambda key: transformer.init_params(config, key), jax.random.key(0)
@@ -108,6 +107,45 @@ def load(
     place, abstract, shardings, is_leaf=lambda x: x is None
   )
   return model, params
+
+
+def shape(
+  path: str | pathlib.Path,
+  *,
+  dtype: str = "float32",
+  param_dtype: str | None = None,
+) -> transformer.TransformerConfig:
+  """Return the config of the model that `load` would load; no weight is read.
+
+  Raises:
+    ValueError: as `load`, of what is seen without the weights.
+  """
+  return _typed(_open(path).config, dtype, param_dtype)
+
+
+def load_tokenizer(path: str | pathlib.Path) -> vocabulary.Vocabulary:
+  """Return the tokenizer of a model.
+
+  Args:
+    path: as `load` takes it.
+
+  Raises:
+    ValueError: if there is no such model, or its tokenizer is malformed.
+  """
+  local = find(path)
+  if local.is_dir():
+    return folders.load(local)
+  try:
+    return gguf_vocabulary.from_metadata(gguf.read(local).metadata)
+  except (OSError, ValueError) as error:
+    where = "" if str(local) in str(error) else f"{local}: "
+    raise ValueError(f"{where}{error}") from error
+
+
+def _typed(config, dtype, param_dtype):
+  return dataclasses.replace(
+    config, dtype=dtype, param_dtype=param_dtype or dtype
+  )
 
 
 def path_of(keys: tuple[Any, ...]) -> str:

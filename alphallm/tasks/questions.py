@@ -114,6 +114,16 @@ class Questions(text.Text):
     prefix = prefix.prefix_ids if prefix else ()
     return [*prefix, *self.tokenizer.encode(self.plain(question))]
 
+  def encode_solution(self, question: Question) -> list[int]:
+    """Return the ids of a question's solution, to follow its prompt."""
+    if self.as_chat:
+      ends = [self.tokenizer.eos_id]
+      return [*self.tokenizer.encode(question.solution), *ends]
+    shown = self._show(question)
+    space = shown[len(shown.rstrip(" ")) :]  # that the prompt leaves out
+    text = space + question.solution + self._after + self.separator
+    return self.tokenizer.encode(text)
+
   def plain(self, question: Question) -> str:
     """Return the prompt that asks a question as plain text."""
     shown = [self._show(e) + e.solution + self._after for e in self.examples]

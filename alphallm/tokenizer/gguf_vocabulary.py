@@ -5,7 +5,13 @@ from typing import Any
 
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import decoders, models, normalizers, pre_tokenizers
+from tokenizers import (
+  decoders,
+  models,
+  normalizers,
+  pre_tokenizers,
+  processors,
+)
 
 from alphallm.tokenizer import byte_pairs, sentence_pieces, vocabulary
 
@@ -97,6 +103,11 @@ def _byte_pairs(metadata, names, kinds, marks):
     if kind in (_CONTROL, _USER_DEFINED)
   ]
   model.add_tokens(added)
+  if marks.prefix_ids:  # which those who read it saved are to know
+    (prefix,) = marks.prefix_ids
+    model.post_processor = processors.TemplateProcessing(
+      single=[names[prefix], "$A"], special_tokens=[(names[prefix], prefix)]
+    )
   return byte_pairs.BytePairs(model, marks)
 
 

@@ -79,7 +79,7 @@ def test_scores_equal_plain_passes(num_states):
     functools.partial(learner.score, fake_model.apply_fn)
   )(PARAMS, batch)
   log_probs, values = reference_scores(PARAMS, batch)
-  np.testing.assert_allclose(found, log_probs, rtol=2e-5, atol=2e-5)
+  np.testing.assert_allclose(found.sum(-1), log_probs, rtol=2e-5, atol=2e-5)
   np.testing.assert_allclose(
     jax.nn.sigmoid(value_logits), values, rtol=1e-5, atol=1e-6
   )
@@ -92,7 +92,7 @@ def test_scores_of_one_token_steps():
   )
   found, _ = learner.score(fake_model.apply_fn, PARAMS, batch)
   log_probs, _ = reference_scores(PARAMS, batch)
-  np.testing.assert_allclose(found, log_probs, rtol=2e-5, atol=2e-5)
+  np.testing.assert_allclose(found.sum(-1), log_probs, rtol=2e-5, atol=2e-5)
 
 
 def test_scores_by_the_transformer():
@@ -112,7 +112,7 @@ def test_scores_by_the_transformer():
     functools.partial(learner.score, apply_fn)
   )(params, batch)
   rows, places = [], []
-  for b, s, j in np.ndindex(*found.shape):
+  for b, s, j in np.ndindex(*found.shape[:3]):
     end, step = batch.ends[b, s], batch.candidates[b, s, j]
     row = [*batch.context[b, :end], *step, *[0] * (C - end)]
     rows.append(row)
@@ -122,13 +122,13 @@ def test_scores_by_the_transformer():
     params, tokens, np.broadcast_to(np.arange(C + T), tokens.shape)
   )
   all_log_probs = np.asarray(jax.nn.log_softmax(output.logits[:, 0]))
-  for i, (b, s, j) in enumerate(np.ndindex(*found.shape)):
+  for i, (b, s, j) in enumerate(np.ndindex(*found.shape[:3])):
     end, length = places[i]
     expected = sum(
       all_log_probs[i, end - 1 + t, tokens[i, 0, end + t]]
       for t in range(length)
     )
-    np.testing.assert_allclose(found[b, s, j], expected, atol=1e-5)
+    np.testing.assert_allclose(found[b, s, j].sum(), expected, atol=1e-5)
     np.testing.assert_allclose(
       value_logits[b, s], output.value_logits[i, 0, end - 1], atol=1e-5
     )
@@ -162,6 +162,59 @@ def test_loss_and_its_gradient_against_numpy():
       np.testing.assert_allclose(
         grads[name][place], slope, rtol=1e-3, atol=1e-5
       )
+
+
+def reference_kl(params, reference, batch):
+  """Return the mean of k3 over the candidates' tokens, in float64."""
+  terms = []
+  for b, s, j in np.ndindex(*batch.lengths.shape):
+    if not batch.mask[b, s]:
+      continue
+    context = batch.context[b, : batch.ends[b, s]].tolist()
+    for token in batch.candidates[b, s, j, : batch.lengths[b, s, j]]:
+      log_p, log_q = (
+        fake_model.reference(x, context)[0][token] for x in (params, reference)
+      )
+      terms.append(np.exp(log_q - log_p) - 1 - (log_q - log_p))
+      context.append(token)
+  return np.mean(terms)
+
+
+def test_the_policy_is_held_to_a_reference():
+  batch = some_batch()
+  other = fake_model.init_params(V, seed=2, max_positions=C + T)
+  loss_fn = functools.partial(
+    learner.alphazero_loss, fake_model.apply_fn, kl_weight=0.3
+  )
+  held = unoptimized.jit(
+    jax.value_and_grad(
+      lambda p, q, batch: loss_fn(p, batch, reference=q),
+      argnums=(0, 1),
+      has_aux=True,
+    )
+  )
+  (loss, metrics), (grads, to_reference) = held(PARAMS, other, batch)
+  exact = [
+    jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
+    for tree in (PARAMS, other)
+  ]
+  kl = reference_kl(*exact, batch)
+  np.testing.assert_allclose(metrics["kl"], kl, rtol=1e-5)
+  whole = lambda p: (
+    reference_loss(p, batch) + 0.3 * reference_kl(p, exact[1], batch)
+  )
+  np.testing.assert_allclose(loss, whole(exact[0]), rtol=1e-5)
+  assert all(not np.any(x) for x in jax.tree.leaves(to_reference))
+  place, eps = np.unravel_index(np.argmax(np.abs(grads["bias"])), (V, V)), 1e-6
+  ends = []
+  for sign in 1, -1:
+    moved = {**exact[0], "bias": exact[0]["bias"].copy()}
+    moved["bias"][place] += sign * eps
+    ends.append(whole(moved))
+  slope = (ends[0] - ends[1]) / (2 * eps)
+  np.testing.assert_allclose(grads["bias"][place], slope, rtol=1e-3)
+  (_, metrics), _ = held(PARAMS, PARAMS, batch)
+  assert metrics["kl"] == 0
 
 
 def test_nothing_is_learned_from_what_is_masked():
@@ -243,6 +296,18 @@ def test_the_rate_warms_up_and_decays():
   share = [0.5 * (1 + np.cos(np.pi * i / 8)) for i in range(8)]
   decay = [0.1 * (0.9 * x + 0.1) for x in share]
   np.testing.assert_allclose(rates, warm + decay + [0.01] * 4, rtol=1e-4)
+
+
+def test_the_value_head_has_a_rate_of_its_own():
+  config = learner.LearnerConfig(
+    learning_rate=0.1, warmup_steps=0, weight_decay=0.0, value_rate=5.0
+  )
+  tx = learner.make_tx(config)
+  params = {"params": {"value_head": {"w": jnp.ones(2)}, "x": jnp.ones(2)}}
+  updates, _ = tx.update(params, tx.init(params), params)
+  found = updates["params"]
+  np.testing.assert_allclose(found["x"], -0.1, rtol=1e-4)
+  np.testing.assert_allclose(found["value_head"]["w"], -0.5, rtol=1e-4)
 
 
 def test_gradients_are_clipped_and_weights_decay():

@@ -5,6 +5,8 @@ import tracemalloc
 import types
 
 import checkpoints
+import foreign_tokenizers
+import gguf
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,8 @@ import random_transformer
 
 from alphallm import models, sharding
 from alphallm.formats import safetensors
-from alphallm.models import transformer
+from alphallm.models import pretrained, transformer
+from alphallm.tokenizer import folders
 
 
 @pytest.fixture
@@ -210,3 +213,37 @@ def test_one_tensor_at_a_time(tmp_path, split):
   kept, peak = tracemalloc.get_traced_memory()
   tracemalloc.stop()
   assert peak - kept < 2 * largest
+
+
+def test_the_shape_alone(folder):
+  model, _ = models.load(folder, dtype="bfloat16", param_dtype="float32")
+  shape = pretrained.shape(folder, dtype="bfloat16", param_dtype="float32")
+  assert shape == model.config
+  (folder / "config.json").unlink()
+  with pytest.raises(ValueError, match="holds no model"):
+    pretrained.shape(folder)
+
+
+def test_tokenizers_of_folders_and_of_gguf_files(tmp_path):
+  vocabulary = foreign_tokenizers.byte_pairs()
+  folders.save(vocabulary, tmp_path / "folder")
+  described = json.loads(foreign_tokenizers.byte_level_json())["model"]
+  writer = gguf.GGUFWriter(tmp_path / "x.gguf", "llama")
+  writer.add_tokenizer_model("gpt2")
+  writer.add_tokenizer_pre("smollm")
+  writer.add_token_list(vocabulary.names)
+  writer.add_token_merges([" ".join(pair) for pair in described["merges"]])
+  writer.add_eos_token_id(0)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.close()
+  text = "17 + 25 = 42\nnaïve"
+  for path in (tmp_path / "folder", tmp_path / "x.gguf"):
+    found = pretrained.load_tokenizer(path)
+    assert found.encode(text) == vocabulary.encode(text)
+    assert found.eos_id == 0
+  (tmp_path / "x.gguf").write_bytes(b"GGUF")
+  for path in (tmp_path, tmp_path / "x.gguf", tmp_path / "nowhere"):
+    with pytest.raises(ValueError, match=str(path)) as error:
+      pretrained.load_tokenizer(path)
+    assert "\n" not in str(error.value)

@@ -79,7 +79,11 @@ def test_sentence_pieces_are_those_of_the_same_model():
   assert made.end_ids == (2, 7) and made.marks.prefix_ids == (1,)
 
 
-@pytest.mark.parametrize("make", [byte_level, sentence_pieces])
+def with_prefix():
+  return byte_level(add_bos_token=True)
+
+
+@pytest.mark.parametrize("make", [byte_level, with_prefix, sentence_pieces])
 def test_what_is_saved_is_loaded(tmp_path, make):
   made = gguf_vocabulary.from_metadata(make())
   folders.save(made, tmp_path)

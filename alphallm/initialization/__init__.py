@@ -1,0 +1,1 @@
+"""Where the first policy comes from."""
