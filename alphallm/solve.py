@@ -1,9 +1,9 @@
 """Ask a language model a question, and search for its answer step by step.
 
 python -m alphallm.solve --model FOLDER_OR_GGUF_OR_HUB_NAME "What is 17 + 25?"
-    [--questions FILE] [--simulations 16] [--candidates 4] [--workdir W]
+    [--questions FILE] [--num_simulations 16] [--num_candidates 4] [--workdir W]
 
-A step is a line of text. With --simulations=0 the model just writes; otherwise
+A step is a line of text. With --num_simulations=0 the model just writes, else
 every step is searched for, and nothing but the model is asked: a model that was
 trained here values a text by its value head. One that has none cannot tell
 right from wrong: its steps are valued by the mean probability of their tokens,
@@ -33,10 +33,10 @@ _PLAIN = flags.DEFINE_bool(
   "plain", False, "Ask in plain text, though the model has a chat template."
 )
 _SIMULATIONS = flags.DEFINE_integer(
-  "simulations", 16, "Of a step's search; 0: none.", lower_bound=0
+  "num_simulations", 16, "Of a step's search; 0: none.", lower_bound=0
 )
 _CANDIDATES = flags.DEFINE_integer(
-  "candidates", 4, "Steps to choose from.", lower_bound=1
+  "num_candidates", 4, "Steps to choose from.", lower_bound=1
 )
 _STEP_TOKENS = flags.DEFINE_integer(
   "step_tokens", 32, "Tokens of a step, at most.", lower_bound=1
