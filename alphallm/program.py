@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 from absl import app, flags, logging
@@ -29,21 +29,28 @@ class Stopped(Exception):
     self.number = number
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-  """Run a program that needs `--config` and `--workdir`.
+def run(
+  main: Callable[[list[str]], None],
+  *,
+  needs: Sequence[str] = ("config", "workdir"),
+  takes: int = 0,
+) -> None:
+  """Run a program.
 
   The exit code is 0; 1, with one line on standard error, for what is the
   user's to mend; 128 + the signal's number, with one line, after a signal.
 
   Args:
     main: takes the arguments that are no flags.
+    needs: flags that must be given.
+    takes: how many arguments there may be that are no flags.
   """
 
   def guarded(argv):
     # What Orbax tells with tracebacks, it raises too.
     logging.set_verbosity(logging.FATAL)
-    if argv[1:]:
-      _end(f"{argv[1]!r} is no flag; see --help")
+    if argv[1 + takes :]:
+      _end(f"{argv[1 + takes]!r} is no flag; see --help")
     try:
       compilation.enable_compilation_cache()
       main(argv)
@@ -62,7 +69,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         raise
       _end(f"out of memory: {str(error).splitlines()[0]}")
 
-  flags.mark_flags_as_required(["config", "workdir"])
+  flags.mark_flags_as_required(list(needs))
   app.run(guarded, flags_parser=_parse)
 
 
@@ -70,7 +77,8 @@ def _parse(argv: list[str]) -> list[str]:
   """Parse the flags, and load the config that they name."""
   try:
     rest = flags.FLAGS(argv)
-    if not hasattr(CONFIG.value, "to_dict"):  # a missing file raises here
+    is_given = flags.FLAGS["config"].present
+    if is_given and not hasattr(CONFIG.value, "to_dict"):  # or none: raises
       raise TypeError("get_config() does not return a ConfigDict")
   except Exception as error:  # a config file may raise anything
     _end(_why_not_parsed(error, argv))

@@ -32,6 +32,7 @@ FLOORS = {
   "tables": 7,
   "trainer": 7,
   "words": 7,
+  "asking": 7,
   "evaluate": 8,
   "train": 8,
   "solve": 8,

@@ -17,7 +17,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = str(ROOT / "tests" / "tiny_config.py")
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["alphallm.train", "alphallm.evaluate"])
+_FORKS.set_forkserver_preload(
+  ["alphallm.train", "alphallm.evaluate", "alphallm.solve"]
+)
+# Of the programs that need no config and no workdir.
+_OPTIONS = {"solve": {"needs": ["model"], "takes": 1}}
 
 
 class Ended(NamedTuple):
@@ -113,4 +117,4 @@ def _program(name, args, paths, before, max_file_bytes):
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes,) * 2)
   from alphallm import program
 
-  program.run(module.main)
+  program.run(module.main, **_OPTIONS.get(name, {}))

@@ -8,6 +8,7 @@ from alphallm.models.transformer import (
   TransformerConfig,
   init_params,
 )
+from alphallm.models.vocabularies import load_tokenizer
 
 __all__ = [
   "Network",
@@ -16,6 +17,7 @@ __all__ = [
   "TransformerConfig",
   "init_params",
   "load",
+  "load_tokenizer",
   "save",
   "without_cache",
 ]

@@ -75,6 +75,43 @@ def gumbel_children(
   return parent - jnp.maximum(v, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(v)))
 
 
+def inverse_cdf(log_probs: chex.Array, uniform: chex.Array) -> chex.Array:
+  """Return tokens drawn from distributions, `[...]` int32.
+
+  One random number chooses a block of tokens, then one within it: noise for
+  every token of a large vocabulary would cost more than its logits.
+
+  Args:
+    log_probs: `[..., V]`.
+    uniform: `[...]`, in [0, 1).
+  """
+  vocab = log_probs.shape[-1]
+  width = max(1, round(vocab**0.5))
+  blocks = -(-vocab // width)
+  padding = [(0, 0)] * uniform.ndim + [(0, blocks * width - vocab)]
+  probs = jnp.pad(jnp.exp(log_probs), padding)
+  probs = probs.reshape(*uniform.shape, blocks, width)
+
+  def first(probs, target):
+    """Return where the sum of `probs` goes beyond the target, and the rest."""
+    upto = jnp.cumsum(probs, axis=-1)
+    beyond = upto > target[..., None]
+    # By rounding the sum may fall short of it.
+    place = jnp.where(
+      jnp.any(beyond, axis=-1),
+      jnp.argmax(beyond, axis=-1),
+      jnp.argmax(probs, axis=-1),
+    )
+    at = lambda x: jnp.take_along_axis(x, place[..., None], axis=-1)[..., 0]
+    return place, target - (at(upto) - at(probs))
+
+  sums = jnp.sum(probs, axis=-1)
+  block, rest = first(sums, uniform * jnp.sum(sums, axis=-1))
+  inside = jnp.take_along_axis(probs, block[..., None, None], axis=-2)
+  place, _ = first(inside[..., 0, :], rest)
+  return (block * width + place).astype(jnp.int32)
+
+
 def sample(
   apply_fn: Callable[..., Any],
   params: Any,
@@ -132,19 +169,20 @@ def sample(
     and temperature == 1
   )
 
-  def draw(time):
+  def draw(distribution, time, shape):
     keys = jax.vmap(jax.random.fold_in, (0, None))(rng_keys, time)
-    return jax.vmap(lambda key: jax.random.gumbel(key, (k, vocab)))(keys)
+    return jax.vmap(lambda key: distribution(key, shape))(keys)
 
   def choose(beams, log_probs):
     """Return perturbed values, and which continuations of all are kept."""
     if not distinct:
-      own = log_probs - beams.log_probs[..., None] + draw(beams.time)
-      token = jnp.argmax(own, axis=-1)
+      own = log_probs - beams.log_probs[..., None]
+      token = inverse_cdf(own, draw(jax.random.uniform, beams.time, (k,)))
       return beams.perturbed, jnp.arange(k)[None] * vocab + token
     scores = log_probs
     if noise:
-      scores = gumbel_children(log_probs, beams.perturbed, draw(beams.time))
+      gumbel = draw(jax.random.gumbel, beams.time, (k, vocab))
+      scores = gumbel_children(log_probs, beams.perturbed, gumbel)
     return jax.lax.top_k(scores.reshape(batch, k * vocab), k)
 
   def extend(beams: _Beams, logits: chex.Array) -> _Beams:

@@ -27,6 +27,12 @@ from alphallm.tasks import base
 class Expander:
   """Makes the nodes of B trees, which belong to one problem each.
 
+  What a node is worth is said by the network or, where that has no trained
+  value, by how likely the step was that led there: the geometric mean of the
+  probabilities of its tokens, under the distribution that it was sampled from.
+  A search by likelihood finds text that the network believes in further ahead
+  than a token; whether it is right is not asked.
+
   Attributes:
     apply_fn: the network, see `alphallm.models.network`.
     params: of the network.
@@ -71,6 +77,15 @@ class Expander:
     return self.config.cache == "recompute" and not self._resets
 
   @property
+  def _by_likelihood(self) -> bool:
+    return self.config.leaf_value == "likelihood"
+
+  def _likelihoods(self, steps: candidates_lib.Candidates) -> chex.Array:
+    if not self._by_likelihood:
+      return steps.log_probs[:, :0]
+    return jnp.exp(steps.log_probs / jnp.maximum(steps.lengths, 1))
+
+  @property
   def _num_ancestors(self) -> int:
     """A, pages that a node may read: one for each edge above its own."""
     if not self._pages:
@@ -112,6 +127,7 @@ class Expander:
       tokens=steps.tokens,
       lengths=steps.lengths,
       wins=wins,
+      likelihoods=self._likelihoods(steps),
       depth=zeros,
       context_length=context.lengths,
       pages=jnp.full(
@@ -130,6 +146,8 @@ class Expander:
         page_tokens,
         self.config.page_dtype,
       )
+    if self._by_likelihood:  # No step leads here: that of a step to come.
+      value = jnp.sum(jax.nn.softmax(logits) * node.likelihoods, axis=-1)
     root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)
     return root, tree_cache.Cache(prompt=prompt, pages=pages), cost
 
@@ -173,6 +191,8 @@ class Expander:
     page, steps, logits, wins, value, cost = self._evaluate(
       shared.keys, visit.node, child, span, start, segments
     )
+    if self._by_likelihood:
+      value = node.likelihoods[rows, visit.action]
     wins &= ~done[:, None]
     if self._pages:
       slot = jnp.arange(page_ids.shape[1])[None] == node.depth[:, None]
@@ -200,6 +220,7 @@ class Expander:
       tokens=steps.tokens,
       lengths=steps.lengths,
       wins=wins,
+      likelihoods=self._likelihoods(steps),
       depth=node.depth + 1,
       context_length=start + span.lengths,
       pages=page_ids,

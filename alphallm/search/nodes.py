@@ -20,6 +20,8 @@ class Node:
     tokens: `[K, T]`, the candidates.
     lengths: `[K]`.
     wins: `[K]` bool, candidates that solve the problem at once.
+    likelihoods: `[K]`, of the candidates' tokens, geometric means; `[0]` where
+      they are not asked for.
     depth: `[]`, edges from the root.
     context_length: `[]`, tokens that lead here.
     pages: `[A]`, ids of the pages that hold the tokens after the root, of as
@@ -31,6 +33,7 @@ class Node:
   tokens: chex.Array
   lengths: chex.Array
   wins: chex.Array
+  likelihoods: chex.Array
   depth: chex.Array
   context_length: chex.Array
   pages: chex.Array

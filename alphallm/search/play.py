@@ -10,8 +10,8 @@ import mctx
 import numpy as np
 
 from alphallm import types
+from alphallm.search import carry_over, tree_search
 from alphallm.search import context as context_lib
-from alphallm.search import tree_search
 from alphallm.tasks import base
 
 
@@ -159,6 +159,56 @@ def play_line(
   return jax.lax.while_loop(is_playing, play_step, start)[1]
 
 
+def advance(
+  apply_fn: Callable[..., Any],
+  task: base.Task,
+  config: tree_search.SearchConfig,
+  params: Any,
+  rng_keys: chex.PRNGKey,
+  trace: Trace,
+  forest: carry_over.Forest | None = None,
+  dials: tree_search.Dials | None = None,
+) -> tuple[tree_search.Move, Trace, carry_over.Forest | None]:
+  """Search one move of B episodes and play it.
+
+  Args:
+    apply_fn: the network, see `alphallm.models.network`.
+    task: the environment.
+    config: how to search.
+    params: of the network.
+    rng_keys: `[B]` keys (consumed).
+    trace: the episodes; nothing is played in those that are over.
+    forest: what was carried over to this move.
+    dials: settings of the search that may be traced.
+
+  Returns:
+    What was found, at no cost where the episode was over; the episodes after
+    the move; what is carried over to the next one.
+  """
+  found = tree_search.search(
+    apply_fn,
+    task,
+    config,
+    params,
+    rng_keys,
+    trace.state,
+    trace.context,
+    forest,
+    dials,
+  )
+  over = trace.state.terminated
+  spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
+  play = jax.vmap(lambda *args: play_line(task, *args))
+  # Trees of episodes that are over go along: a missing one would make the next
+  # search plant all of them.
+  forest = tree_search.carry(config, found, jnp.ones_like(over))
+  return (
+    found.replace(cost=spent),
+    play(trace, found.line, found.value),
+    forest,
+  )
+
+
 def solve(
   apply_fn: Callable[..., Any],
   task: base.Task,
@@ -189,11 +239,9 @@ def solve(
   max_moves = task.max_steps if max_moves is None else max_moves
   first = jax.vmap(lambda p: start(task, config.num_candidates, p))(problems)
   fold = jax.vmap(jax.random.fold_in, (0, None))
-  play = jax.vmap(lambda *args: play_line(task, *args))
 
-  def arguments(moves, trace):
-    keys = fold(rng_keys, moves)
-    return apply_fn, task, config, params, keys, trace.state, trace.context
+  def arguments(moves):
+    return apply_fn, task, config, params, fold(rng_keys, moves)
 
   def is_running(carry):
     moves, trace, *_ = carry
@@ -202,24 +250,18 @@ def solve(
 
   def move(carry):
     moves, trace, cost, forest, tree = carry
-    found = tree_search.search(*arguments(moves, trace), forest, dials)
-    over = trace.state.terminated
-    spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
+    found, trace, forest = advance(*arguments(moves), trace, forest, dials)
     if keep_tree:
       keep = lambda new, old: jnp.where(moves == 0, new, old)
       tree = jax.tree.map(keep, found.tree, tree)
-    trace = play(trace, found.line, found.value)
-    forest = tree_search.carry(config, found, ~trace.state.terminated)
-    return moves + 1, trace, cost + spent, forest, tree
+    return moves + 1, trace, cost + found.cost, forest, tree
 
   tree = None
   if keep_tree:
-    shapes = jax.eval_shape(
-      lambda: tree_search.search(*arguments(0, first)).tree
-    )
+    shapes = jax.eval_shape(lambda: advance(*arguments(0), first)[0].tree)
     tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   cost = types.Cost.zeros(batch)
-  forest = tree_search.no_forest(*arguments(0, first))
+  forest = tree_search.no_forest(*arguments(0), first.state, first.context)
   _, trace, cost, _, tree = jax.lax.while_loop(
     is_running, move, (jnp.int32(0), first, cost, forest, tree)
   )

@@ -51,6 +51,7 @@ class SearchConfig:
   top_p: float = 1.0  # their share of the probability
   min_p: float = 0.0  # their least probability, of the greatest
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
+  leaf_value: Literal["network", "likelihood"] = "network"  # see `Expander`
   rollout_steps: int = 0  # played on from a leaf, for its value; 0: none
   rollout_weight: float = 1.0  # of a rollout against the network's value
   play_solution: bool = True  # a solution found in the tree is played
@@ -69,6 +70,14 @@ class SearchConfig:
       )
     if self.cache not in ("pages", "recompute"):
       raise ValueError(f"cache={self.cache!r} is neither pages nor recompute")
+    if self.leaf_value not in ("network", "likelihood"):
+      raise ValueError(
+        f"leaf_value={self.leaf_value!r} is neither network nor likelihood"
+      )
+    if self.leaf_value == "likelihood" and self.rollout_steps:
+      raise ValueError(
+        "leaf_value='likelihood' and rollouts exclude each other"
+      )
     if self.rules_propose and self.permission == "nothing":
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:

@@ -200,8 +200,34 @@ def read_questions(path) -> list[Question]:
   return [from_record(record, where) for record, where in read_records(path)]
 
 
-def read_records(path) -> Iterable[tuple[dict[str, Any], str]]:
-  """Yield the objects of a file of JSON lines, and where each stands."""
+def read_asked(path) -> list[Question]:
+  """Read questions whose answers may be unknown.
+
+  Args:
+    path: JSON lines (`.json`, `.jsonl`), `{"question": ...}`, with an "answer"
+      where it is known, as `read_questions` takes it; or text, a question in
+      each line.
+
+  Raises:
+    ValueError: one line that names the file, the line and what is wrong.
+  """
+  if pathlib.Path(path).suffix not in (".json", ".jsonl"):
+    return [asked(line) for line, _ in _read_lines(path)]
+  return [
+    from_record(record, where)
+    if "answer" in record
+    else asked(_text_of(record, "question", where))
+    for record, where in read_records(path)
+  ]
+
+
+def asked(question: str) -> Question:
+  """Return a question whose answer is not known: it is ""."""
+  return word_problem(question, "")
+
+
+def _read_lines(path) -> list[tuple[str, str]]:
+  """Return the lines of a file that are not empty, and where each stands."""
   try:
     lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
   except OSError as error:
@@ -210,10 +236,16 @@ def read_records(path) -> Iterable[tuple[dict[str, Any], str]]:
     raise ValueError(f"{path}: not a text file") from error
   if not any(line.strip() for line in lines):
     raise ValueError(f"{path}: no problems in it")
-  for i, line in enumerate(lines, start=1):
-    if not line.strip():
-      continue
-    where = f"{path}, line {i}"
+  return [
+    (line, f"{path}, line {i}")
+    for i, line in enumerate(lines, start=1)
+    if line.strip()
+  ]
+
+
+def read_records(path) -> Iterable[tuple[dict[str, Any], str]]:
+  """Yield the objects of a file of JSON lines, and where each stands."""
+  for line, where in _read_lines(path):
     try:
       record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -225,11 +257,15 @@ def read_records(path) -> Iterable[tuple[dict[str, Any], str]]:
 
 def from_record(record: dict[str, Any], where: str) -> Question:
   """Return the question of a record; errors say `where` it stands."""
-  question, solution = record.get("question"), record.get("answer")
-  for name, value in (("question", question), ("answer", solution)):
-    if not isinstance(value, str) or not value.strip():
-      raise ValueError(f'{where}: "{name}" is no text')
-  return word_problem(question, solution)
+  question = _text_of(record, "question", where)
+  return word_problem(question, _text_of(record, "answer", where))
+
+
+def _text_of(record: dict[str, Any], name: str, where: str) -> str:
+  value = record.get(name)
+  if not isinstance(value, str) or not value.strip():
+    raise ValueError(f'{where}: "{name}" is no text')
+  return value
 
 
 def word_problem(question: str, solution: str) -> Question:

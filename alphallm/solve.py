@@ -1,0 +1,177 @@
+"""Ask a language model a question, and search for its answer step by step.
+
+python -m alphallm.solve --model FOLDER_OR_GGUF_OR_HUB_NAME "What is 17 + 25?"
+    [--questions FILE] [--num_simulations 16] [--num_candidates 4] [--workdir W]
+
+A step is a line of text. With --num_simulations=0 the model just writes, else
+every step is searched for, and nothing but the model is asked: a model that was
+trained here values a text by its value head. One that has none cannot tell
+right from wrong: its steps are valued by the mean probability of their tokens,
+so that the search finds what the model believes in several lines ahead.
+"""
+
+import dataclasses
+import time
+
+import jax
+import numpy as np
+from absl import flags
+
+from alphallm import asking, metrics, models, program
+from alphallm import config as config_lib
+from alphallm.search import moves as moves_lib
+from alphallm.tasks import questions as questions_lib
+
+_MODEL = flags.DEFINE_string("model", None, "A folder, GGUF file or hub name.")
+_QUESTIONS = flags.DEFINE_string(
+  "questions", None, 'Text, a question a line, or JSON lines with "question".'
+)
+_EXAMPLES = flags.DEFINE_string(
+  "examples", None, 'JSON lines with "question" and "answer", shown before.'
+)
+_PLAIN = flags.DEFINE_bool(
+  "plain", False, "Ask in plain text, though the model has a chat template."
+)
+_SIMULATIONS = flags.DEFINE_integer(
+  "num_simulations", 16, "Of a step's search; 0: none.", lower_bound=0
+)
+_CANDIDATES = flags.DEFINE_integer(
+  "num_candidates", 4, "Steps to choose from.", lower_bound=1
+)
+_STEP_TOKENS = flags.DEFINE_integer(
+  "step_tokens", 32, "Tokens of a step, at most.", lower_bound=1
+)
+_MAX_STEPS = flags.DEFINE_integer(
+  "max_steps", 16, "Steps of an answer, at most.", lower_bound=1
+)
+_TEMPERATURE = flags.DEFINE_float(
+  "temperature", 1.0, "Of the tokens; 0: the most probable.", lower_bound=0.0
+)
+_BATCH = flags.DEFINE_integer(
+  "batch", 8, "Questions that are searched side by side.", lower_bound=1
+)
+_DTYPE = flags.DEFINE_enum(
+  "dtype", "float32", ["float32", "bfloat16"], "Of weights and computation."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of all that is drawn.", lower_bound=0)
+
+
+_FLAGS = (
+  _MODEL,
+  _QUESTIONS,
+  _EXAMPLES,
+  _PLAIN,
+  _SIMULATIONS,
+  _CANDIDATES,
+  _STEP_TOKENS,
+  _MAX_STEPS,
+  _TEMPERATURE,
+  _BATCH,
+  _DTYPE,
+  _SEED,
+)
+
+
+def _read(reader, flag: str):
+  try:
+    return reader(flags.FLAGS[flag].value)
+  except ValueError as error:
+    raise config_lib.UserError(f"--{flag}: {error}") from error
+
+
+def _asked(argv) -> list[questions_lib.Question]:
+  """Return the questions of the command line."""
+  if bool(argv[1:]) == bool(_QUESTIONS.value):
+    raise config_lib.UserError('give one "question", or --questions=FILE')
+  if _QUESTIONS.value:
+    return _read(questions_lib.read_asked, "questions")
+  if not argv[1].strip():
+    raise config_lib.UserError("the question is empty")
+  return [questions_lib.asked(argv[1])]
+
+
+def _load(asked):
+  """Return the network, its parameters, the task and the search."""
+  examples = ()
+  if _EXAMPLES.value:
+    examples = tuple(_read(questions_lib.read_questions, "examples"))
+  sizes = {"step_tokens": _STEP_TOKENS.value}
+  try:
+    tokenizer = models.load_tokenizer(_MODEL.value)
+    model, params = models.load(_MODEL.value, dtype=_DTYPE.value)
+    task = asking.make_task(
+      tokenizer,
+      asked,
+      max_context=model.config.max_context,
+      max_steps=_MAX_STEPS.value,
+      examples=examples,
+      as_chat=tokenizer.marks.chat_template is not None and not _PLAIN.value,
+      **sizes,
+    )
+  except ValueError as error:
+    raise config_lib.UserError(str(error)) from error
+  head = params["params"]["value_head"]["kernel"]
+  search = asking.make_search(
+    simulations=_SIMULATIONS.value,
+    candidates=_CANDIDATES.value,
+    temperature=_TEMPERATURE.value,
+    has_value=bool(np.any(head)),
+    **sizes,
+  )
+  return model, params, task, search
+
+
+def main(argv) -> None:
+  began = time.monotonic()
+  asked = _asked(argv)
+  model, params, task, search = _load(asked)
+  size = sum(x.size for x in jax.tree.leaves(params))
+  print(
+    f"{_MODEL.value}: {size:,} parameters, {_DTYPE.value}, "
+    f"{jax.devices()[0].platform}, loaded in {time.monotonic() - began:.1f} s; "
+    f"{_SIMULATIONS.value} simulations a step, {search.num_candidates} "
+    f"candidates, valued by the {search.leaf_value}",
+    flush=True,
+  )
+  run = moves_lib.moves(model.apply, task, search)
+  batch = min(_BATCH.value, len(asked))
+  rng_key = jax.random.key(_SEED.value)
+  found: list[asking.Answer] = []
+  while len(found) < len(asked):
+    some = asked[len(found) : len(found) + batch]
+    key = jax.random.fold_in(rng_key, len(found))
+    padded = [*some, *[None] * (batch - len(some))]
+    for answer in asking.ask(run, params, task, padded, key, began=began):
+      print(answer.describe(), flush=True)
+      found.append(answer)
+  _summarize(found, time.monotonic() - began)
+
+
+def _summarize(found: list[asking.Answer], seconds: float) -> None:
+  """Print what all answers have cost, and keep it where there is a workdir."""
+  first = found[0].steps[0]["seconds"]
+  print(f"{seconds:.1f} s, {first:.1f} s of them to the first step")
+  figures = {
+    "questions": len(found),
+    "seconds": seconds,
+    "first_step_seconds": first,
+    **{name: sum(a.cost[name] for a in found) for name in found[0].cost},
+  }
+  known = [answer.right for answer in found if answer.right is not None]
+  if known:
+    figures["right"] = float(np.mean(known))
+    print(f"right: {sum(known)} of {len(known)}")
+  if not program.WORKDIR.value:
+    return
+  path = metrics.write_summary(
+    program.WORKDIR.value,
+    figures | {"answers": [dataclasses.asdict(answer) for answer in found]},
+    program="solve",
+    config={flag.name: flag.value for flag in _FLAGS},
+    seeds=[_SEED.value],
+  )
+  print(f"figures: {path}")
+
+
+if __name__ == "__main__":
+  program.run(main, needs=["model"], takes=1)
