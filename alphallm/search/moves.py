@@ -35,9 +35,11 @@ def moves(
   fold = jax.vmap(jax.random.fold_in, (0, None))
 
   @jax.jit
-  def begin(problems):
-    return jax.vmap(lambda p: play.start(task, config.num_candidates, p))(
-      problems
+  def begin(params, rng_keys, problems):
+    start = lambda problem: play.start(task, config.num_candidates, problem)
+    trace = jax.vmap(start)(problems)
+    return trace, tree_search.no_forest(
+      apply_fn, task, config, params, rng_keys, trace.state, trace.context
     )
 
   @functools.partial(jax.jit, donate_argnames=("forest",))
@@ -51,10 +53,7 @@ def moves(
   def run(
     params: Any, rng_keys: chex.PRNGKey, problems: Any
   ) -> Iterator[tuple[tree_search.Move, play.Trace]]:
-    trace = begin(problems)
-    forest = tree_search.no_forest(
-      apply_fn, task, config, params, rng_keys, trace.state, trace.context
-    )
+    trace, forest = begin(params, rng_keys, problems)
     for move in range(task.max_steps):
       if trace.state.terminated.all():
         return

@@ -331,3 +331,26 @@ def test_independent_draws_follow_the_policy(temperature):
 def test_the_prior_of_distinct_steps_is_their_probability():
   found, _ = draw(toy_params(9), keys_like(3), 4, 3, (3,), temperature=2.0)
   np.testing.assert_array_equal(found.prior, found.log_probs)
+
+
+@pytest.mark.parametrize("vocab", [1, 2, 10, 97])
+def test_inverse_cdf_gives_each_token_its_share(vocab):
+  rng = np.random.default_rng(vocab)
+  probs = rng.dirichlet(np.ones(vocab)).astype(np.float32)
+  probs[rng.random(vocab) < 0.3] = 0
+  probs[-1] += 1 - probs.sum()
+  log_probs = np.where(
+    probs > 0, np.log(np.maximum(probs, 1e-30)), candidates.IMPOSSIBLE
+  )
+  n = 10_000
+  uniform = (np.arange(n, dtype=np.float32) + 0.5) / n
+  tokens = jax.jit(candidates.inverse_cdf)(
+    np.broadcast_to(log_probs, (n, vocab)), uniform
+  )
+  counts = np.bincount(np.asarray(tokens), minlength=vocab)
+  np.testing.assert_allclose(counts / n, probs, atol=3 / n)
+  assert not counts[probs == 0].any()
+  # At both ends too.
+  ends = np.float32([0.0, np.nextafter(np.float32(1), np.float32(0))])
+  ends = candidates.inverse_cdf(np.broadcast_to(log_probs, (2, vocab)), ends)
+  assert (probs[np.asarray(ends)] > 0).all()
