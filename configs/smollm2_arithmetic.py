@@ -43,11 +43,11 @@ def get_config(size: str = "full"):
   )
   config.learner = dict(
     batch_size=16,  # problems, each with all of its states
-    learning_rate=1e-4,  # peak, of AdamW
-    warmup_steps=3,
+    learning_rate=2e-5,  # peak, of AdamW
+    warmup_steps=4,
     decay_steps=100,  # of the cosine
     weight_decay=0.0,
-    value_rate=20.0,  # of the value head, which is new, x learning_rate
+    value_rate=50.0,  # of the value head, which is new, x learning_rate
     kl_weight=0.02,  # holds the policy to the pretrained one
     average=0.8,  # decay per step of the average of the weights
     capacity=1024,  # problems in the replay buffer

@@ -100,45 +100,90 @@ def init(tx: optax.GradientTransformation, params: Any) -> TrainState:
   )
 
 
-def score(
+def predict(
   apply_fn: Callable[..., Any], params: Any, batch: replay.Example
-) -> tuple[chex.Array, chex.Array]:
-  """Return log π of every candidate's tokens, and value logits `[B, S]`.
+) -> tuple[chex.Array, chex.Array, chex.Array]:
+  """Return what the network says of every token of the candidates.
 
-  The log-probabilities are `[B, S, J, T]`, 0 behind the end of a candidate.
   The context is passed once; every candidate attends to as much of it as its
   state had read.
+
+  Returns:
+    Log-probabilities of a candidate's first token, `[B, S, V]`, and of those
+    behind it, `[B, S, J, T - 1, V]`; value logits `[B, S]`.
   """
   b, s, j, t = batch.candidates.shape
   c = batch.context.shape[-1]
   places = jnp.broadcast_to(jnp.arange(c)[None, None], (b, 1, c))
   last = batch.ends - 1
   prefix = apply_fn(params, batch.context[:, None], places, read=last[:, None])
-  first = jax.nn.log_softmax(prefix.logits[:, 0])  # [B, S, V]
+  first = jax.nn.log_softmax(prefix.logits[:, 0])
+  value_logits = prefix.value_logits[:, 0]
+  if t == 1:
+    return first, jnp.zeros((b, s, j, 0, first.shape[-1])), value_logits
   tokens = batch.candidates.reshape(b, s * j, t)
-  is_token = jnp.arange(t)[None, None] < batch.lengths.reshape(b, s * j, 1)
-  log_probs = jnp.take_along_axis(
-    jnp.repeat(first, j, axis=1), tokens[..., :1], axis=-1
+  ends = jnp.repeat(batch.ends, j, axis=1)
+  read = jnp.arange(c)[None, None] < ends[..., None]
+  output = apply_fn(
+    params,
+    tokens[..., :-1],
+    ends[..., None] + jnp.arange(t - 1)[None, None],
+    segments=[
+      attention.Segment(
+        kv=jax.tree.map(lambda x: x[:, 0], prefix.kv), mask=read[:, :, None]
+      )
+    ],
   )
-  if t > 1:
-    ends = jnp.repeat(batch.ends, j, axis=1)
-    read = jnp.arange(c)[None, None] < ends[..., None]
-    output = apply_fn(
-      params,
-      tokens[..., :-1],
-      ends[..., None] + jnp.arange(t - 1)[None, None],
-      segments=[
-        attention.Segment(
-          kv=jax.tree.map(lambda x: x[:, 0], prefix.kv), mask=read[:, :, None]
-        )
-      ],
-    )
-    rest = jnp.take_along_axis(
-      jax.nn.log_softmax(output.logits), tokens[..., 1:, None], axis=-1
-    )
-    log_probs = jnp.concatenate([log_probs, rest[..., 0]], axis=-1)
-  log_probs = jnp.where(is_token, log_probs, 0.0)
-  return log_probs.reshape(b, s, j, t), prefix.value_logits[:, 0]
+  rest = jax.nn.log_softmax(output.logits)
+  return first, rest.reshape(b, s, j, t - 1, -1), value_logits
+
+
+def score(
+  batch: replay.Example, first: chex.Array, rest: chex.Array
+) -> chex.Array:
+  """Return log π of every candidate, `[B, S, J]`.
+
+  Args:
+    batch: holds the candidates.
+    first: as of `predict`.
+    rest: as of `predict`.
+  """
+  tokens = batch.candidates
+  pick = lambda x, at: jnp.take_along_axis(x, at[..., None], axis=-1)[..., 0]
+  log_probs = jnp.concatenate(
+    [
+      jnp.take_along_axis(first, tokens[..., 0], axis=-1)[..., None],
+      pick(rest, tokens[..., 1:]),
+    ],
+    axis=-1,
+  )
+  return jnp.sum(jnp.where(_is_token(batch), log_probs, 0.0), axis=-1)
+
+
+def _is_token(batch: replay.Example) -> chex.Array:
+  """Return which of the candidates' tokens are there, `[B, S, J, T]`."""
+  places = jnp.arange(batch.candidates.shape[-1])[None, None, None]
+  return places < batch.lengths[..., None]
+
+
+def divergence(
+  batch: replay.Example,
+  policy: tuple[chex.Array, chex.Array],
+  reference: tuple[chex.Array, chex.Array],
+) -> chex.Array:
+  """Return the mean of KL(π‖π_ref) over the tokens of the candidates.
+
+  Args:
+    batch: holds the candidates.
+    policy: the log-probabilities of `predict`.
+    reference: those of the reference.
+  """
+  first = losses.kl_divergence(policy[0], reference[0])[..., None, None]
+  rest = losses.kl_divergence(policy[1], reference[1])
+  b, s, j, _ = batch.candidates.shape
+  every = jnp.concatenate([jnp.broadcast_to(first, (b, s, j, 1)), rest], -1)
+  is_known = batch.mask[..., None, None] > 0
+  return losses.weighted_mean(every, _is_token(batch) & is_known)
 
 
 def alphazero_loss(
@@ -154,8 +199,8 @@ def alphazero_loss(
 
   The policy term is a mean over the states that have a policy to learn, the
   value term over all (AlphaZero, Silver et al., 2018, eq. 1, with steps of
-  language as actions). KL(π‖π_ref) is estimated token by token, a mean over
-  all tokens of the candidates, which the policy has sampled.
+  language as actions). KL(π‖π_ref) is that of the next token, a mean over all
+  tokens of the candidates.
 
   Args:
     apply_fn: the network.
@@ -165,8 +210,8 @@ def alphazero_loss(
     reference: the parameters of π_ref; `None`: there is no such term.
     kl_weight: β.
   """
-  tokens, value_logits = score(apply_fn, params, batch)
-  log_probs = jnp.sum(tokens, axis=-1)
+  *policy_says, value_logits = predict(apply_fn, params, batch)
+  log_probs = score(batch, *policy_says)
   has_policy = jnp.sum(batch.weights, axis=-1) > 0
   policy = losses.weighted_mean(
     losses.policy_cross_entropy(log_probs, batch.weights), has_policy
@@ -183,12 +228,9 @@ def alphazero_loss(
   }
   loss = policy + value_weight * value
   if reference is not None:
-    theirs = jax.lax.stop_gradient(score(apply_fn, reference, batch)[0])
-    places = jnp.arange(tokens.shape[-1])[None, None, None]
-    is_token = places < batch.lengths[..., None]
-    metrics["kl"] = losses.weighted_mean(
-      losses.kl_estimate(tokens, theirs),
-      is_token & (batch.mask[..., None, None] > 0),
+    *reference_says, _ = predict(apply_fn, reference, batch)
+    metrics["kl"] = divergence(
+      batch, policy_says, jax.lax.stop_gradient(reference_says)
     )
     loss += kl_weight * metrics["kl"]
   return loss, metrics

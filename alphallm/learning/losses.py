@@ -23,20 +23,20 @@ def policy_cross_entropy(
   return -jnp.sum(jnp.where(weights > 0, weights * log_probs, 0.0), axis=-1)
 
 
-def kl_estimate(
+def kl_divergence(
   log_probs: chex.Array, reference_log_probs: chex.Array
 ) -> chex.Array:
-  """Return r − 1 − log r with r = π_ref/π: the estimate k3 of KL(π‖π_ref).
+  """Return KL(π‖π_ref) of the next token, exactly; shape `[...]`.
 
-  It is never negative, and without bias for samples of π (Schulman, 2020,
-  "Approximating KL divergence").
+  An estimate from one token, such as π_ref/π − 1 − log(π_ref/π), has no bound
+  where the token was sampled by an older policy and π has left it.
 
   Args:
-    log_probs: `[...]`, log π of each sample.
-    reference_log_probs: `[...]`, log π_ref of it.
+    log_probs: `[..., V]`, log π.
+    reference_log_probs: `[..., V]`, log π_ref.
   """
-  log_ratio = reference_log_probs - log_probs
-  return jnp.expm1(log_ratio) - log_ratio
+  difference = log_probs - reference_log_probs
+  return jnp.sum(jnp.exp(log_probs) * difference, axis=-1)
 
 
 def value_cross_entropy(
