@@ -1,7 +1,7 @@
 """Ask a language model a question, and search for its answer step by step.
 
 python -m alphallm.solve --model FOLDER_OR_GGUF_OR_HUB_NAME "What is 17 + 25?"
-    [--questions FILE] [--num_simulations 16] [--num_candidates 4] [--workdir W]
+    [--questions FILE] [--num_simulations 8] [--num_candidates 4] [--workdir W]
 
 A step is a line of text. With --num_simulations=0 the model just writes, else
 every step is searched for, and nothing but the model is asked: a model that was
@@ -33,7 +33,7 @@ _PLAIN = flags.DEFINE_bool(
   "plain", False, "Ask in plain text, though the model has a chat template."
 )
 _SIMULATIONS = flags.DEFINE_integer(
-  "num_simulations", 16, "Of a step's search; 0: none.", lower_bound=0
+  "num_simulations", 8, "Of a step's search; 0: none.", lower_bound=0
 )
 _CANDIDATES = flags.DEFINE_integer(
   "num_candidates", 4, "Steps to choose from.", lower_bound=1
