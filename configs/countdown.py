@@ -1,7 +1,7 @@
 """Countdown with 4 numbers and targets 10 to 100, as in Stream of Search.
 
 --config configs/countdown.py        for a night on one machine, or a GPU hour
---config configs/countdown.py:tiny   3 numbers, minutes on two cores
+--config configs/countdown.py:tiny   3 numbers, half an hour on two cores
 """
 
 from configs import quickstart
@@ -37,6 +37,8 @@ def get_config(size: str = "full"):
     config.task.num_numbers = 3
     config.model = quickstart.get_config().model
     config.search.max_depth = 2
+    config.selfplay.num_targets = 1
+    config.learner.update(batch_size=128, learning_rate=2e-3)
     config.learner.decay_steps = 4_000
     config.learner.capacity = 40_000
     config.train.num_iterations = 60
