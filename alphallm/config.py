@@ -285,7 +285,8 @@ def _check_together(run: Run) -> None:
         "config.search.permission='nothing' needs config.task.context='append':"
         " a context that is reset consists of what may not be asked"
       )
-  if search.carry_over and search.permission == "nothing":
+  answers = task.max_observation_tokens > 0
+  if search.carry_over and answers and search.permission == "nothing":
     raise UserError(
       "config.search.carry_over=True needs config.search.permission='rules' or "
       "'checker': what the environment answers is not in the tree"

@@ -18,7 +18,6 @@ import os
 import pathlib
 import statistics
 import sys
-import tempfile
 import time
 
 import jax
@@ -32,6 +31,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from alphallm import compilation, models  # noqa: E402
 from alphallm.models import attention  # noqa: E402
 from alphallm.search import candidates  # noqa: E402
+from benchmarks.baselines import in_transformers  # noqa: E402
 
 
 def ours(model, length: int, sampled: bool):
@@ -94,11 +94,7 @@ def bare(config, length: int):
 
 def theirs(model, params, dtype: str):
   """Return `generate` of transformers, `(prompts, length, sampled)`."""
-  with tempfile.TemporaryDirectory() as folder:
-    models.save(pathlib.Path(folder) / "model", model, params)
-    network = transformers.AutoModelForCausalLM.from_pretrained(
-      pathlib.Path(folder) / "model", dtype=getattr(torch, dtype)
-    )
+  network = in_transformers.network_of(model, params, dtype)
 
   def generate(prompts, length: int, sampled: bool):
     with torch.inference_mode():

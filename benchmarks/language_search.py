@@ -16,7 +16,6 @@ import os
 import pathlib
 import statistics
 import sys
-import tempfile
 import time
 
 import jax
@@ -70,11 +69,7 @@ def main():
   torch.set_num_threads(threads)
   transformers.logging.set_verbosity_error()
   model, params = models.load(args.model)
-  with tempfile.TemporaryDirectory() as folder:
-    models.save(pathlib.Path(folder) / "model", model, params)
-    network = transformers.AutoModelForCausalLM.from_pretrained(
-      pathlib.Path(folder) / "model", dtype=torch.float32
-    )
+  network = in_transformers.network_of(model, params)
   task = tasks.Text(
     tokenizer=Ids(vocab_size=model.config.vocab_size),
     max_prompt_tokens=args.prefix,

@@ -122,6 +122,9 @@ def test_settings_that_do_not_go_together_are_refused():
   carries = {**nothing, "search.carry_over": True, "task.context": "append"}
   with pytest.raises(config.UserError, match="carry_over=True needs"):
     config.make_run(changed(**carries))
+  # Where nothing answers a step, its subtree can be carried over.
+  carries |= {"task": {"kind": "Sums"}, "learner.augment": False}
+  assert config.make_run(changed(**carries)).search.carry_over
   puct = {"search.policy": {"kind": "puct"}, "search.num_simulations": 0}
   with pytest.raises(
     config.UserError, match="num_simulations=0: Puct needs at least 1"

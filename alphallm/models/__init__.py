@@ -2,13 +2,12 @@
 
 from alphallm.models.export import save
 from alphallm.models.network import Network, Output, without_cache
-from alphallm.models.pretrained import load
+from alphallm.models.pretrained import load, load_tokenizer
 from alphallm.models.transformer import (
   PolicyValueTransformer,
   TransformerConfig,
   init_params,
 )
-from alphallm.models.vocabularies import load_tokenizer
 
 __all__ = [
   "Network",

@@ -30,7 +30,9 @@ class Branches:
   path: chex.Array | tuple[()]
 
 
-def bare(kv_like: tuple[Any, ...], k: int, most: int, *, fork: bool):
+def bare(
+  kv_like: tuple[Any, ...], k: int, most: int, *, fork: bool
+) -> Branches:
   """Return branches without tokens, with room for `most` of each candidate.
 
   Args:

@@ -101,7 +101,9 @@ def write(
   )
 
 
-def read(cache: Cache, ids: chex.Array, length: chex.Array):
+def read(
+  cache: Cache, ids: chex.Array, length: chex.Array
+) -> attention.Segment:
   """Return the whole context of a node in each tree, as one segment.
 
   Args:

@@ -1,7 +1,22 @@
-"""The network of a tree in Python: `generate` of transformers, once a node."""
+"""Our model in transformers, and its `generate` as the network of a tree."""
+
+import pathlib
+import tempfile
 
 import numpy as np
 import torch
+import transformers
+
+from alphallm import models
+
+
+def network_of(model, params, dtype: str = "float32"):
+  """Return a model of ours as one of transformers, by way of its files."""
+  with tempfile.TemporaryDirectory() as folder:
+    models.save(pathlib.Path(folder) / "model", model, params)
+    return transformers.AutoModelForCausalLM.from_pretrained(
+      pathlib.Path(folder) / "model", dtype=getattr(torch, dtype)
+    )
 
 
 def evaluator(network, *, num_candidates: int, step_tokens: int):
