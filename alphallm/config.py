@@ -3,24 +3,20 @@
 import dataclasses
 import hashlib
 import json
-import math
 import pathlib
-from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from alphallm import selfplay, tasks, tokenizer
+from alphallm import selfplay, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
 from alphallm.learning import learner
 from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
-
-class UserError(Exception):
-  """Bad input; its one line says what is wrong and how to mend it."""
+UserError = values.UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,46 +54,6 @@ class Run:
 # The tasks that draw their own problems.
 _TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
 
-# Whole numbers are at least 1 and other numbers above 0, except for these,
-# which may be 0 too.
-_MAY_BE_ZERO = {
-  "seed",
-  "task.num_examples",
-  "search.num_simulations",
-  "search.shrink",
-  "search.top_k",
-  "search.rollout_steps",
-  "search.rollout_weight",
-  "search.min_p",
-  "search.policy.gumbel_scale",
-  "search.policy.value_scale",
-  "search.policy.dirichlet_fraction",
-  "search.policy.temperature",
-  "train.first_level",
-  "train.eval_level",
-  "learner.warmup_steps",
-  "learner.min_examples",
-  "learner.final_rate",
-  "learner.b2",
-  "learner.weight_decay",
-  "learner.value_weight",
-  "learner.value_rate",
-  "learner.kl_weight",
-  "learner.worked",
-  "learner.average",
-}
-_AT_MOST_ONE = {
-  "train.level_up",
-  "search.discount",
-  "search.rollout_weight",
-  "search.top_p",
-  "search.min_p",
-  "search.policy.dirichlet_fraction",
-  "learner.final_rate",
-  "learner.b2",
-  "learner.average",
-}
-
 
 def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   """Make the parts of a run.
@@ -112,13 +68,13 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   settings = config.to_dict()
   kinds = {field.name: field.type for field in dataclasses.fields(Run)}
   kinds.pop("pretrained")
-  _check_names("", settings, kinds)
+  values.check_names("", settings, kinds)
   for room in kinds:
     if room not in settings:
       raise UserError(f"config.{room} is missing")
     if room != "seed" and not isinstance(settings[room], dict):
       raise UserError(f"config.{room}={settings[room]!r} is not a dict")
-  _check_value("seed", settings["seed"], int)
+  values.check_value("seed", settings["seed"], int)
   if "pretrained" in settings["model"]:
     source, vocabulary, shape = _pretrained(settings["model"], workdir)
     task = _make_task(settings["task"], vocabulary)
@@ -165,7 +121,7 @@ def _pretrained(settings: dict[str, Any], workdir):
         f"config.model.{name} does not go with config.model.pretrained, whose "
         "file tells the shape; dtype and param_dtype do"
       )
-    _check_value(f"model.{name}", value, str)
+    values.check_value(f"model.{name}", value, str)
   try:
     source = pretrained_policy.find(path, workdir)
     vocabulary = pretrained.load_tokenizer(source)
@@ -215,9 +171,9 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
       f"config.search.policy.kind={kind!r} is none of {', '.join(kinds)}"
     )
   known = {field.name: field.type for field in dataclasses.fields(kinds[kind])}
-  _check_names("search.policy.", settings, known)
+  values.check_names("search.policy.", settings, known)
   for name, value in settings.items():
-    _check_value(f"search.policy.{name}", value, known[name])
+    values.check_value(f"search.policy.{name}", value, known[name])
   return kinds[kind](**settings)
 
 
@@ -225,44 +181,13 @@ def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
   """Return a dataclass of a room's settings; `given` are not from the user."""
   kinds = {field.name: field.type for field in dataclasses.fields(cls)}
   settings = {k: v for k, v in settings.items() if k != "policy"}
-  _check_names(f"{room}.", settings, kinds.keys() - given.keys())
+  values.check_names(f"{room}.", settings, kinds.keys() - given.keys())
   for name, value in settings.items():
-    _check_value(f"{room}.{name}", value, kinds[name])
+    values.check_value(f"{room}.{name}", value, kinds[name])
   try:
     return cls(**settings, **given)
   except (TypeError, ValueError) as error:
     raise UserError(f"config.{room}: {error}") from error
-
-
-def _check_names(prefix: str, names: Iterable[str], known: Iterable[str]):
-  for name in names:
-    if name not in known:
-      raise UserError(
-        f"config.{prefix}{name} is unknown; there are "
-        + ", ".join(sorted(known))
-      )
-
-
-def _check_value(key: str, value: Any, kind: Any) -> None:
-  """Raise unless a value is of the kind that is declared, and in its range."""
-  if kind == int | None and value is not None:
-    kind = int
-  if kind not in (int, float, bool, str):
-    return
-  if type(value) is not kind and not (kind is float and type(value) is int):
-    raise UserError(f"config.{key}={value!r} is not of type {kind.__name__}")
-  if kind in (bool, str):
-    return
-  least = 0 if key in _MAY_BE_ZERO else 1 if kind is int else None
-  most = 1 if key in _AT_MOST_ONE else 2**31 - 1 if kind is int else None
-  if not math.isfinite(value):
-    raise UserError(f"config.{key}={value} is not finite")
-  if least is None and value <= 0:
-    raise UserError(f"config.{key}={value} must be above 0")
-  if least is not None and value < least:
-    raise UserError(f"config.{key}={value} must be at least {least}")
-  if most is not None and value > most:
-    raise UserError(f"config.{key}={value} must be at most {most}")
 
 
 def _check_together(run: Run) -> None:

@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = {
   "sandbox": -1,  # below all else: it knows nothing of the project
   "types": 0,
+  "values": 0,
   "tokenizer": 0,
   "formats": 0,
   "models": 1,

@@ -1,0 +1,83 @@
+"""The values of a config: which kind each has, and in what range."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+# Whole numbers are at least 1 and other numbers above 0, except for these,
+# which may be 0 too.
+_MAY_BE_ZERO = {
+  "seed",
+  "task.num_examples",
+  "search.num_simulations",
+  "search.shrink",
+  "search.top_k",
+  "search.rollout_steps",
+  "search.rollout_weight",
+  "search.min_p",
+  "search.policy.gumbel_scale",
+  "search.policy.value_scale",
+  "search.policy.dirichlet_fraction",
+  "search.policy.temperature",
+  "train.first_level",
+  "train.eval_level",
+  "learner.warmup_steps",
+  "learner.min_examples",
+  "learner.final_rate",
+  "learner.b2",
+  "learner.weight_decay",
+  "learner.value_weight",
+  "learner.value_rate",
+  "learner.kl_weight",
+  "learner.worked",
+  "learner.average",
+}
+_AT_MOST_ONE = {
+  "train.level_up",
+  "search.discount",
+  "search.rollout_weight",
+  "search.top_p",
+  "search.min_p",
+  "search.policy.dirichlet_fraction",
+  "learner.final_rate",
+  "learner.b2",
+  "learner.average",
+}
+
+
+class UserError(Exception):
+  """Bad input; its one line says what is wrong and how to mend it."""
+
+
+def check_names(
+  prefix: str, names: Iterable[str], known: Iterable[str]
+) -> None:
+  """Raise unless all names are known; `prefix` is that of their room."""
+  for name in names:
+    if name not in known:
+      raise UserError(
+        f"config.{prefix}{name} is unknown; there are "
+        + ", ".join(sorted(known))
+      )
+
+
+def check_value(key: str, value: Any, kind: Any) -> None:
+  """Raise unless a value is of the kind that is declared, and in its range."""
+  if kind == int | None and value is not None:
+    kind = int
+  if kind not in (int, float, bool, str):
+    return
+  if type(value) is not kind and not (kind is float and type(value) is int):
+    raise UserError(f"config.{key}={value!r} is not of type {kind.__name__}")
+  if kind in (bool, str):
+    return
+  least = 0 if key in _MAY_BE_ZERO else 1 if kind is int else None
+  most = 1 if key in _AT_MOST_ONE else 2**31 - 1 if kind is int else None
+  if not math.isfinite(value):
+    raise UserError(f"config.{key}={value} is not finite")
+  if least is None and value <= 0:
+    raise UserError(f"config.{key}={value} must be above 0")
+  if least is not None and value < least:
+    raise UserError(f"config.{key}={value} must be at least {least}")
+  if most is not None and value > most:
+    raise UserError(f"config.{key}={value} must be at most {most}")
