@@ -1,7 +1,7 @@
 """Tree search of one move against four ways to write it without pages.
 
   python benchmarks/search.py [--prefix 64,512] [--batch 1,16]
-      [--simulations 16,64] [--json FILE]
+      [--simulations 16,64] [--candidates 8] [--json FILE]
 
   (a) mctx, the whole prefix passed again for every node
   (b) mctx, a cache of the whole prefix in every node
@@ -36,7 +36,7 @@ from alphallm.search import context as context_lib  # noqa: E402
 from alphallm.search import tree_search  # noqa: E402
 from benchmarks.baselines import in_mctx, in_python  # noqa: E402
 
-STEP, DEPTH, K = 8, 8, 8  # tokens of a step, steps of a text, candidates
+STEP, DEPTH = 8, 8  # tokens of a step, steps of a text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,11 @@ class Ids:
 class Setting:
   """One prefix, batch and budget, and the programs that search it."""
 
-  def __init__(self, config, prefix: int, batch: int, simulations: int):
+  def __init__(
+    self, config, prefix: int, batch: int, simulations: int, candidates: int
+  ):
     self.simulations, self.batch = simulations, batch
+    self.candidates = candidates
     self.task = tasks.Text(
       tokenizer=Ids(),
       max_prompt_tokens=prefix,
@@ -87,7 +90,7 @@ class Setting:
   def search_config(self):
     return search.SearchConfig(
       num_simulations=self.simulations,
-      num_candidates=K,
+      num_candidates=self.candidates,
       max_depth=DEPTH,
       permission="nothing",
       noise=False,
@@ -107,7 +110,7 @@ class Setting:
         context.tokens,
         context.lengths,
         num_simulations=self.simulations,
-        k=K,
+        k=self.candidates,
         cached=cached,
       )
 
@@ -127,7 +130,7 @@ class Setting:
         length,
         segment,
         self.task,
-        K,
+        self.candidates,
       )
       value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
       return steps.tokens, steps.log_probs, value
@@ -190,11 +193,17 @@ def compare(setting: Setting, repeats: int) -> dict[str, float]:
     ]
     row[name] = statistics.median(ratios)
     row[f"{name}_least"], row[f"{name}_most"] = min(ratios), max(ratios)
-  memory = lambda f: f.lower(*arguments).compile().memory_analysis()
-  row["memory_ratio"] = (
-    memory(cached).temp_size_in_bytes / memory(ours).temp_size_in_bytes
-  )
+  row["memory_ratio"] = memory(cached, arguments) / memory(ours, arguments)
   return row
+
+
+def memory(program, arguments) -> int:
+  """Return the bytes that a program needs at once, its arguments aside.
+
+  The trees are part of what it returns, so what is returned counts too.
+  """
+  analysis = program.lower(*arguments).compile().memory_analysis()
+  return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
 
 def without_model(config: transformer.TransformerConfig):
@@ -246,6 +255,7 @@ def main():
   parser.add_argument("--prefix", type=numbers, default=[64, 256, 512, 1024])
   parser.add_argument("--batch", type=numbers, default=[1, 16])
   parser.add_argument("--simulations", type=numbers, default=[16, 64])
+  parser.add_argument("--candidates", type=int, default=8)
   parser.add_argument("--repeats", type=int, default=3)
   parser.add_argument("--json", help="where the figures go")
   args = parser.parse_args()
@@ -259,8 +269,8 @@ def main():
   )
   print(
     f"{jax.device_count()} {jax.devices()[0].platform} device(s), jax "
-    f"{jax.__version__}, {count(small):,} parameters, {K} candidates of {STEP} "
-    f"tokens, {args.repeats} repeats\n\n"
+    f"{jax.__version__}, {count(small):,} parameters, {args.candidates} "
+    f"candidates of {STEP} tokens, {args.repeats} repeats\n\n"
     "| prefix | B | N | nodes/s | (a) recompute | (b) whole cache "
     "| (c) Python | (d) one by one | memory of (b) |\n"
     "|---|---|---|---|---|---|---|---|---|",
@@ -270,7 +280,7 @@ def main():
   for prefix in args.prefix:
     for batch in args.batch:
       for simulations in args.simulations:
-        setting = Setting(small, prefix, batch, simulations)
+        setting = Setting(small, prefix, batch, simulations, args.candidates)
         row = compare(setting, args.repeats)
         rows.append(
           {"prefix": prefix, "batch": batch, "simulations": simulations} | row
@@ -292,12 +302,14 @@ def main():
     flush=True,
   )
   for config in small, large:
-    share = share_outside(Setting(config, 64, 16, 64), config, args.repeats)
+    share = share_outside(
+      Setting(config, 64, 16, 64, args.candidates), config, args.repeats
+    )
     figures["outside"][count(config)] = share
     print(f"  {count(config):,} parameters: {share:.1%}", flush=True)
   print("\nnodes/s by the size of the tree, prefix 64, B 16:", flush=True)
   for simulations in 16, 64, 256:
-    setting = Setting(small, 64, 16, simulations)
+    setting = Setting(small, 64, 16, simulations, args.candidates)
     run, arguments = setting.ours(), (setting.params, setting.problems)
     jax.block_until_ready(run(*arguments))
     times = [
