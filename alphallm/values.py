@@ -12,6 +12,7 @@ _MAY_BE_ZERO = {
   "search.num_simulations",
   "search.shrink",
   "search.top_k",
+  "search.process_weight",
   "search.rollout_steps",
   "search.rollout_weight",
   "search.min_p",
@@ -35,6 +36,7 @@ _MAY_BE_ZERO = {
 _AT_MOST_ONE = {
   "train.level_up",
   "search.discount",
+  "search.process_weight",
   "search.rollout_weight",
   "search.top_p",
   "search.min_p",

@@ -265,7 +265,7 @@ class Expander:
 
     Returns:
       The segment of the span, the candidates, their prior logits, which of them
-      win, the network's value, and the cost.
+      win, the value, and the cost.
     """
     config, task = self.config, self.task
     key_of_node = jax.vmap(jax.random.fold_in)
@@ -318,6 +318,9 @@ class Expander:
       sees_reward=config.permission == "checker",
     )
     value = jax.nn.sigmoid(output.value_logits[:, 0, 0])
+    if config.process_reward is not None:
+      scored = jax.vmap(config.process_reward)(state)
+      value += config.process_weight * (scored - value)
     if config.rollout_steps:
       played, spent = rollout.value(
         self.apply_fn,

@@ -8,14 +8,19 @@ What it may ask of the environment is its `permission`:
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import chex
 
+from alphallm import types
 from alphallm.search import policies
 from alphallm.search.truncation import Truncation
 
 Permission = Literal["nothing", "rules", "checker"]
+
+# What one state of reasoning is worth, `(state) -> [] float32` in [0, 1].
+ProcessReward = Callable[[types.State], chex.Array]
 
 
 @chex.dataclass(frozen=True)
@@ -52,8 +57,10 @@ class SearchConfig:
   min_p: float = 0.0  # their least probability, of the greatest
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
   leaf_value: Literal["network", "likelihood"] = "network"  # see `Expander`
+  process_reward: ProcessReward | None = None  # in pure `jnp`, of any state
+  process_weight: float = 1.0  # of it against the network's value
   rollout_steps: int = 0  # played on from a leaf, for its value; 0: none
-  rollout_weight: float = 1.0  # of a rollout against the network's value
+  rollout_weight: float = 1.0  # of a rollout against the value without it
   play_solution: bool = True  # a solution found in the tree is played
   stop_decided: bool = False  # a tree rests once its move cannot change
   rules_propose: bool = False  # random legal steps where no candidate is legal
@@ -82,6 +89,20 @@ class SearchConfig:
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
     if self.num_simulations < 0 or self.num_candidates < 1:
       raise ValueError("num_simulations or num_candidates is too small")
+    if self.process_reward is not None:
+      if not callable(self.process_reward):
+        raise ValueError("process_reward is a function, not a value")
+      if self.permission == "nothing":
+        raise ValueError(
+          "process_reward needs permission 'rules' or 'checker': it scores the "
+          "state after a step"
+        )
+      if self.leaf_value == "likelihood":
+        raise ValueError(
+          "leaf_value='likelihood' and process_reward exclude each other"
+        )
+    if not 0 <= self.process_weight <= 1:
+      raise ValueError(f"process_weight={self.process_weight} is not 0 to 1")
     if self.rollout_steps and self.permission != "checker":
       raise ValueError("rollouts need permission 'checker': they earn rewards")
     if not 0 <= self.rollout_weight <= 1 or self.rollout_steps < 0:

@@ -61,6 +61,8 @@ class Search:
   rule: str = "gumbel"
   noise: np.ndarray | None = None
   tied: bool = False  # whether PUCT met a tie, which mctx breaks at random
+  process_scores: np.ndarray | None = None  # of each place
+  process_weight: float = 1.0
   rollout_steps: int = 0
   rollout_weight: float = 1.0
   held: int = 0  # nodes that an earlier search left below the root
@@ -107,6 +109,9 @@ class Search:
 
   def evaluate(self, index, walk, context, depth):
     _, value = fake_model.reference(self.params, context)
+    if self.process_scores is not None:
+      scored = self.process_scores[walk["place"]]
+      value += self.process_weight * (scored - value)
     if self.rollout_steps:
       played = self.rollout(walk, context)
       value += self.rollout_weight * (played - value)

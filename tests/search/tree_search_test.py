@@ -60,7 +60,9 @@ def changed(**options):
   return dataclasses.replace(CONFIG, **options)
 
 
-def reference(config, problem, *, resets=False, rule="gumbel", noise=None):
+def reference(
+  config, problem, *, resets=False, rule="gumbel", noise=None, **options
+):
   return reference_search.Search(
     params=PARAMS,
     problem=problem,
@@ -73,9 +75,11 @@ def reference(config, problem, *, resets=False, rule="gumbel", noise=None):
     prior_temperature=config.prior_temperature,
     rollout_steps=config.rollout_steps,
     rollout_weight=config.rollout_weight,
+    process_weight=config.process_weight,
     resets=resets,
     rule=rule,
     noise=noise,
+    **options,
   ).run()
 
 
