@@ -133,6 +133,26 @@ def test_walls(wall):
         assert home in WALLS[wall], f"{module} imports {name}"
 
 
+# Packages of the extras, which not everyone has installed.
+EXTRAS = {
+  "huggingface_hub",
+  "jinja2",
+  "math_verify",
+  "matplotlib",
+  "tokenizers",
+  "transformers",
+}
+
+
+def test_extras_are_imported_where_they_are_used():
+  for module, source in SOURCES.items():
+    top = [x for x in ast.parse(source).body if "Import" in type(x).__name__]
+    names = imported(ast.unparse(ast.Module(top, [])), SOURCES)
+    packages = {name.split(".")[0] for name in names}
+    # Sandboxed modules are programs of their own, run where they are needed.
+    assert room(module) == "sandbox" or not packages & EXTRAS, module
+
+
 def test_imports_are_read():
   source = "import a.b\nfrom flax import linen as nn\ndef f():\n  import mctx"
   assert imported(source, {}) == {"a.b", "flax.linen", "mctx"}

@@ -2,20 +2,35 @@
 
 import functools
 import json
-
-import tokenizers
+from typing import Any
 
 from alphallm.tokenizer import vocabulary
+
+
+def package() -> Any:
+  """Return `tokenizers`, which only pretrained models need.
+
+  Raises:
+    ValueError: if it is not installed.
+  """
+  try:
+    import tokenizers
+  except ImportError as error:
+    raise ValueError(
+      "this tokenizer is read by the package tokenizers: "
+      "pip install 'alphallm[models]'"
+    ) from error
+  return tokenizers
 
 
 class BytePairs(vocabulary.Vocabulary):
   """A `tokenizers.Tokenizer` whose tokens are bytes or SentencePiece's pieces.
 
   Attributes:
-    model: the tokenizer of the package.
+    model: the `tokenizers.Tokenizer`.
   """
 
-  def __init__(self, model: tokenizers.Tokenizer, marks: vocabulary.Marks):
+  def __init__(self, model: Any, marks: vocabulary.Marks):
     """Make a tokenizer.
 
     Args:
@@ -49,7 +64,7 @@ class BytePairs(vocabulary.Vocabulary):
     return self.model.encode(text, add_special_tokens=False).ids
 
 
-def _decoder(model: tokenizers.Tokenizer):
+def _decoder(model: Any):
   """Return a function from a token to its bytes, and `strips_space`."""
   decoder = json.loads(model.to_str()).get("decoder") or {"type": "none"}
   parts = decoder.get("decoders", [decoder])

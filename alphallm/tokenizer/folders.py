@@ -5,8 +5,6 @@ import json
 import pathlib
 from typing import Any
 
-import tokenizers
-
 from alphallm.tokenizer import byte_pairs, sentence_pieces, vocabulary
 
 _JSON, _MODEL = "tokenizer.json", "tokenizer.model"
@@ -78,7 +76,7 @@ def save(tokenizer: vocabulary.Vocabulary, folder) -> None:
 
 
 def _load_json(path: pathlib.Path) -> vocabulary.Vocabulary:
-  content = path.read_bytes()
+  content, tokenizers = path.read_bytes(), byte_pairs.package()
   try:
     model = tokenizers.Tokenizer.from_buffer(content)
     model.encode(_PROBE)

@@ -3,15 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import tokenizers
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import (
-  decoders,
-  models,
-  normalizers,
-  pre_tokenizers,
-  processors,
-)
 
 from alphallm.tokenizer import byte_pairs, sentence_pieces, vocabulary
 
@@ -72,8 +64,9 @@ def _marks(metadata, size: int, kind: str) -> vocabulary.Marks:
 
 
 def _byte_pairs(metadata, names, kinds, marks):
+  package = byte_pairs.package()
   dialect = metadata.get("tokenizer.ggml.pre", "gpt-2")
-  split = _dialects()
+  split = _dialects(package)
   if dialect not in split:
     raise ValueError(
       f"tokenizer.ggml.pre={dialect!r} is none of {', '.join(split)}"
@@ -85,39 +78,40 @@ def _byte_pairs(metadata, names, kinds, marks):
       raise ValueError(f"tokenizer.ggml.merges: {merge[:40]!r} is no pair")
     merges.append(pair)
   try:
-    bpe = models.BPE(
+    bpe = package.models.BPE(
       vocab={name: i for i, name in enumerate(names)},
       merges=merges,
       ignore_merges=dialect == "llama-bpe",
     )
   except Exception as error:  # the package raises nothing narrower
     raise ValueError(f"tokenizer.ggml.merges: {error}") from error
-  model = tokenizers.Tokenizer(bpe)
-  model.pre_tokenizer = pre_tokenizers.Sequence(split[dialect])
+  model = package.Tokenizer(bpe)
+  model.pre_tokenizer = package.pre_tokenizers.Sequence(split[dialect])
   if dialect == "qwen2":
-    model.normalizer = normalizers.NFC()
-  model.decoder = decoders.ByteLevel()
+    model.normalizer = package.normalizers.NFC()
+  model.decoder = package.decoders.ByteLevel()
   added = [
-    tokenizers.AddedToken(name, normalized=False, special=kind == _CONTROL)
+    package.AddedToken(name, normalized=False, special=kind == _CONTROL)
     for name, kind in zip(names, kinds, strict=True)
     if kind in (_CONTROL, _USER_DEFINED)
   ]
   model.add_tokens(added)
   if marks.prefix_ids:  # which those who read it saved are to know
     (prefix,) = marks.prefix_ids
-    model.post_processor = processors.TemplateProcessing(
+    model.post_processor = package.processors.TemplateProcessing(
       single=[names[prefix], "$A"], special_tokens=[(names[prefix], prefix)]
     )
   return byte_pairs.BytePairs(model, marks)
 
 
-def _dialects():
+def _dialects(package):
   """Return how models cut text into words, by llama.cpp's names."""
+  pre_tokenizers = package.pre_tokenizers
   by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
 
   def words(digits):
     return [
-      pre_tokenizers.Split(tokenizers.Regex(_WORDS % digits), "isolated"),
+      pre_tokenizers.Split(package.Regex(_WORDS % digits), "isolated"),
       pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ]
 

@@ -7,8 +7,8 @@ import fake_model
 import jax
 import numpy as np
 import pytest
+import toy_searches as shared
 import toy_task
-import tree_search_test as shared
 import unoptimized
 
 from alphallm.search import context, play, policies, tree_search

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy_searches as shared
 import toy_task
-import tree_search_test as shared
 
 from alphallm.search import search_config
 

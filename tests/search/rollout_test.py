@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+import toy_searches as shared
 import toy_task
-import tree_search_test as shared
 
 from alphallm.search import search_config
 
