@@ -18,8 +18,15 @@ from alphallm import types
 from alphallm.models import attention
 from alphallm.search import candidates as candidates_lib
 from alphallm.search import context as context_lib
-from alphallm.search import judge, nodes, rollout, simulation, tree_cache
-from alphallm.search.search_config import SearchConfig
+from alphallm.search import (
+  judge,
+  nodes,
+  open_edges,
+  rollout,
+  simulation,
+  tree_cache,
+)
+from alphallm.search.search_config import Dials, SearchConfig
 from alphallm.tasks import base
 
 
@@ -38,14 +45,14 @@ class Expander:
     params: of the network.
     task: the environment.
     config: how to search.
-    temperature: of the tokens sampled.
+    dials: the settings of the config that may be traced.
   """
 
   apply_fn: Callable[..., Any]
   params: Any
   task: base.Task
   config: SearchConfig
-  temperature: chex.Numeric
+  dials: Dials
 
   def __post_init__(self):
     if self._resets and not self._asks and self.config.num_simulations > 0:
@@ -197,11 +204,15 @@ class Expander:
     if self._pages:
       slot = jnp.arange(page_ids.shape[1])[None] == node.depth[:, None]
       page_ids = jnp.where(slot, visit.node[:, None] - 1, page_ids)
+    depth = node.depth + 1
+    opened = open_edges.of_node(logits, child, depth, self.dials.max_depth)
+    closed = ~node.state.terminated & open_edges.is_legal(visit.prior_logits)
     note = nodes.Note(
       kv=page.kv if self._pages else (),
       length=span.lengths,
       cost=jax.tree.map(lambda x: jnp.where(done, 0, x), cost),
       solved=jnp.any(wins, axis=-1),
+      num_open=opened - closed,
     )
     if config.permission == "checker":
       reward = child.reward
@@ -221,7 +232,7 @@ class Expander:
       lengths=steps.lengths,
       wins=wins,
       likelihoods=self._likelihoods(steps),
-      depth=node.depth + 1,
+      depth=depth,
       context_length=start + span.lengths,
       pages=page_ids,
       context=whole,
@@ -238,10 +249,12 @@ class Expander:
       # for a tree that rests, belongs to no node.
       pages = tree_cache.write(pages, visit.new_node - 1, note.kv, note.length)
     spent = jax.tree.map(lambda x: jnp.where(visit.active, x, 0), note.cost)
+    is_new = visit.active & (visit.node == visit.new_node)
     return nodes.Beside(
       pages=pages,
       cost=beside.cost + spent,
       solved=beside.solved | (visit.active & note.solved),
+      num_open=beside.num_open + jnp.where(is_new, note.num_open, 0),
     )
 
   def _evaluate(
@@ -293,7 +306,7 @@ class Expander:
       stop_ids=task.stop_ids,
       noise=config.noise,
       distinct=config.distinct,
-      temperature=self.temperature,
+      temperature=self.dials.temperature,
       truncation=config.truncation,
     )
     cost = types.Cost(
@@ -333,7 +346,7 @@ class Expander:
         value,
         start + span.lengths,
         [*segments, own],
-        temperature=self.temperature,
+        temperature=self.dials.temperature,
       )
       value += config.rollout_weight * (played - value)
       cost = cost + spent

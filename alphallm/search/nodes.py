@@ -48,11 +48,13 @@ class Beside:
     pages: the pages of the trees; () where there are none.
     cost: what has been spent on each problem.
     solved: `[B]` bool, whether the tree holds a solution.
+    num_open: `[B]` int32, edges that can still lead to something new.
   """
 
   pages: tree_cache.Pages | tuple[()]
   cost: types.Cost
   solved: chex.Array
+  num_open: chex.Array
 
 
 @chex.dataclass(frozen=True)
@@ -65,12 +67,14 @@ class Note:
     length: int32, number of those tokens.
     cost: of the node; none if it is an end.
     solved: bool, whether a candidate of the node solves the problem.
+    num_open: int32, by how many a node that is new changes the open edges.
   """
 
   kv: tuple[Any, ...]
   length: chex.Array
   cost: types.Cost
   solved: chex.Array
+  num_open: chex.Array
 
 
 @chex.dataclass(frozen=True)

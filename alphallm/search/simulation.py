@@ -25,12 +25,14 @@ class Visit:
       held more nodes than others before.
     node: `[B]` int32, index that the child has, or is to have, in its tree.
     action: `[B]` int32, the action that leads to it from its parent.
+    prior_logits: `[B]`, of that action.
     active: `[B]` bool, zeros = the tree rests and the answer is not used.
   """
 
   new_node: chex.Array
   node: chex.Array
   action: chex.Array
+  prior_logits: chex.Array
   active: chex.Array
 
 
@@ -133,7 +135,13 @@ def ask(
   node = tree.children_index[rows, parent, action]
   # At the greatest depth a node that is there already is evaluated again.
   node = jnp.where(node == UNVISITED, new_node, node)
-  visit = Visit(new_node=new_node, node=node, action=action, active=active)
+  visit = Visit(
+    new_node=new_node,
+    node=node,
+    action=action,
+    prior_logits=tree.children_prior_logits[rows, parent, action],
+    active=active,
+  )
   return visit, jax.tree.map(lambda x: x[rows, parent], tree.embeddings)
 
 

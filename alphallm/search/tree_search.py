@@ -15,6 +15,7 @@ from alphallm.search import (
   expansion,
   loop,
   nodes,
+  open_edges,
   solution,
   tree_cache,
 )
@@ -76,9 +77,9 @@ def search(
       observations that the new context consists of.
   """
   dials = dials or config.dials()
-  expander = expansion.Expander(
-    apply_fn, params, task, config, dials.temperature
-  )
+  if not isinstance(dials.max_depth, int):
+    dials = dials.replace(max_depth=jnp.minimum(dials.max_depth, config.depth))
+  expander = expansion.Expander(apply_fn, params, task, config, dials)
   keys = nodes.Keys.of(rng_keys)
   plant = functools.partial(_plant, expander, keys, state, context)
   if forest is None:
@@ -86,9 +87,7 @@ def search(
   else:
     forest, cost = carry_over.complete(forest, plant)
     held = forest.size - 1
-  tree, max_depth = forest.tree, dials.max_depth
-  if not isinstance(max_depth, int):
-    max_depth = jnp.minimum(max_depth, config.depth)
+  tree = forest.tree
   budget = jnp.minimum(dials.num_simulations, config.num_simulations)
   budget = jnp.maximum(budget + 1 - forest.size, 0)
   raw_value = tree.raw_values[:, tree.ROOT_INDEX]
@@ -99,7 +98,7 @@ def search(
     absorb_fn=expander.absorb,
     root_action_selection_fn=config.policy.choose_at_root,
     interior_action_selection_fn=config.policy.choose_below,
-    max_depth=max_depth,
+    max_depth=dials.max_depth,
     budget=budget,
     held=held,
     shared=nodes.Shared(keys=keys, prompt=forest.cache.prompt),
@@ -109,6 +108,7 @@ def search(
       solved=jnp.any(
         tree.embeddings.wins & (tree.node_visits > 0)[..., None], (1, 2)
       ),
+      num_open=open_edges.of_tree(tree, dials.max_depth),
     ),
     sizes=config.sizes(rng_keys.shape[0]),
     width=config.width,
@@ -140,9 +140,7 @@ def no_forest(
   """
   if not config.carry_over:
     return None
-  expander = expansion.Expander(
-    apply_fn, params, task, config, config.candidate_temperature
-  )
+  expander = expansion.Expander(apply_fn, params, task, config, config.dials())
   keys = nodes.Keys.of(rng_keys)
   return carry_over.bare(lambda: _plant(expander, keys, state, context))
 
@@ -178,7 +176,7 @@ def _is_done(config, tree, beside, left):
   """Return which trees need no further simulation, `[B]`."""
   done = jnp.zeros(left.shape, bool)
   if config.plays_solution:
-    done |= beside.solved
+    done |= beside.solved | (beside.num_open == 0)
   if config.stop_decided:
     done |= config.policy.is_decided(tree, left)
   return done
