@@ -8,7 +8,7 @@ import programs
 import pytest
 import tiny_config
 
-from alphallm import checkpoint, config, evaluate
+from alphallm import checkpoint, config, runs
 from alphallm.models import transformer
 
 CONFIG = f"--config={programs.CONFIG}"
@@ -100,7 +100,7 @@ def test_the_same_checkpoint_gives_the_same_figures(workdir):
 
 def test_which_checkpoint_is_loaded(run, workdir):
   for which, step in (("latest", 3), ("best", 2), ("1", 1)):
-    params, loaded = evaluate.load(run, workdir, which)
+    params, loaded = runs.load(run, workdir, which)
     assert loaded == step
     jax.tree.map(
       np.testing.assert_array_equal,
@@ -110,11 +110,11 @@ def test_which_checkpoint_is_loaded(run, workdir):
 
 
 def test_problems_are_read_or_drawn(run, tmp_path):
-  few = evaluate.read_problems(run, None, 5)
-  many = evaluate.read_problems(run, None, 50)
+  few = runs.read_problems(run, None, 5)
+  many = runs.read_problems(run, None, 50)
   np.testing.assert_array_equal(few.on, many.on[:5])
   (tmp_path / "p.pddl").write_text(pddl("xyz"))
-  problems = evaluate.read_problems(run, str(tmp_path), 5)
+  problems = runs.read_problems(run, str(tmp_path), 5)
   np.testing.assert_array_equal(problems.on, [[-1, -1, -1]])
   np.testing.assert_array_equal(problems.goal, [[1, -2, -2]])
 
@@ -156,11 +156,11 @@ def test_bad_problem_files_are_refused(run, tmp_path):
     with pytest.raises(
       config.UserError, match=f"--problems: .*{word}"
     ) as error:
-      evaluate.read_problems(run, str(bad), 5)
+      runs.read_problems(run, str(bad), 5)
     assert str(bad) in str(error.value) and "\n" not in str(error.value)
   (tmp_path / "empty").mkdir()
   with pytest.raises(config.UserError, match=r"no \*.pddl file"):
-    evaluate.read_problems(run, str(tmp_path / "empty"), 5)
+    runs.read_problems(run, str(tmp_path / "empty"), 5)
 
 
 def test_a_damaged_checkpoint_is_told_of_and_left(workdir):

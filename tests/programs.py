@@ -21,7 +21,7 @@ _FORKS.set_forkserver_preload(
   ["alphallm.train", "alphallm.evaluate", "alphallm.solve"]
 )
 # Of the programs that need no config and no workdir.
-_OPTIONS = {"solve": {"needs": ["model"], "takes": 1}}
+_OPTIONS = {"solve": {"needs": [], "takes": 1}}
 
 
 class Ended(NamedTuple):

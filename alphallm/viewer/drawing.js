@@ -56,7 +56,7 @@ function drawing(box, tree, pick) {
     if (tree.mark[node]) dot.classList.add(tree.mark[node]);
     const key = `${tree.parent[node]}:${tree.action[node]}`;
     if (edge && tree.onLine.has(key)) edge.classList.add("line");
-    shapes.push({edge, dot, key, seen: -1, q: NaN});
+    shapes.push({edge, dot, key, seen: -1, q: NaN, isNow: false});
   }
   // A step of the best line that solves, but was not made a node.
   const [tip, winner] = tree.line[tree.line.length - 1] || [0, 0];
@@ -74,32 +74,35 @@ function drawing(box, tree, pick) {
     `M${x} ${y}C${x} ${(y + below) / 2} ${to} ${(y + below) / 2} ${to} ${below}`;
   const least = () =>
     Math.max(1.4, Math.min(4, 0.4 * width / at.leaves, height / levels / 6));
-  const radius = (visits, known) =>
-    least() * (1 + 1.6 * Math.sqrt(visits / known.visits[0]));
+  // Shares are of all visits to come: a simulation changes its path alone.
+  const share = (visits) => Math.sqrt(visits / tree.visits[0]);
+  const radius = (visits) => least() * (1 + 1.6 * share(visits));
 
   function show(known, selected) {
     if (!width) return;
     shapes.forEach((shape, node) => {
       const visits = known.visits[node];
       const q = qvalue(tree, known, node);
-      const total = known.visits[0];
-      if (visits !== shape.seen || total !== shape.total) {
+      if (visits !== shape.seen) {
         const x = across(node), y = down(tree.depth[node]);
-        const r = radius(visits, known);
+        const r = radius(visits);
         shape.dot.style.display = visits ? "" : "none";
         shape.dot.setAttribute("transform", `translate(${x} ${y})scale(${r})`);
         if (shape.edge) {
           shape.edge.style.display = visits ? "" : "none";
-          shape.edge.style.strokeWidth = 0.7 + 3.5 * Math.sqrt(visits / total);
+          shape.edge.style.strokeWidth = 0.7 + 3.5 * share(visits);
         }
-        Object.assign(shape, {seen: visits, total});
+        shape.seen = visits;
       }
-      if (q !== shape.q) {
-        shape.dot.style.setProperty("--q", `${percent(q)}%`);
-        shape.q = q;
+      if (percent(q) !== shape.q && visits) {
+        shape.q = percent(q);
+        shape.dot.style.setProperty("--q", `${shape.q}%`);
       }
-      if (shape.edge)
-        shape.edge.classList.toggle("now", known.path.has(node) && visits > 0);
+      const isNow = known.path.has(node) && node > 0;
+      if (isNow !== shape.isNow) {
+        shape.edge?.classList.toggle("now", isNow);
+        shape.isNow = isNow;
+      }
     });
     if (star) {
       const shown = known.visits[tip] ? "" : "none";
@@ -111,7 +114,7 @@ function drawing(box, tree, pick) {
     if (there) {
       ring.setAttribute("cx", across(node));
       ring.setAttribute("cy", down(tree.depth[node]));
-      ring.setAttribute("r", radius(known.visits[node], known) + 3.5);
+      ring.setAttribute("r", radius(known.visits[node]) + 3.5);
     }
   }
 

@@ -3,9 +3,7 @@
 import numpy as np
 
 
-def endings(
-  visits: np.ndarray, parents: np.ndarray
-) -> tuple[list[int], bool]:
+def endings(visits: np.ndarray, parents: np.ndarray) -> tuple[list[int], bool]:
   """Return where each simulation ended, in order, and whether that is sure.
 
   A simulation makes the next node: node i is that of simulation i. At the

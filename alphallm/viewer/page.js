@@ -3,7 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const page = JSON.parse(byId("data").textContent);
 const now = {problem: 0, move: 0, step: 0, side: 0, unvisited: false, query: ""};
-let sides = [], steps = 0, playing = 0, resized = null;
+let sides = [], steps = 0, playing = 0, awaited = 0, resized = null;
 
 function start() {
   document.title = page.title || document.title;
@@ -64,9 +64,12 @@ function openSide(side, data, index) {
   const box = element("section", {className: "side"});
   const heading = element("h2", {}, side.name);
   const facts = element("p", {className: "facts"});
-  box.append(element("div", {className: "heading"}, heading, facts));
+  const played = inLine(side.played);
+  box.append(element("div", {className: "heading"}, heading, facts,
+    element("p", {className: "played", title: played}, played)));
   if (!data) {
-    facts.textContent = `over after ${side.moves.length} moves`;
+    facts.textContent = `over after ${side.moves.length} ${
+      side.moves.length === 1 ? "move" : "moves"}`;
     return {box};
   }
   const tree = plant(data), name = `side${index}`;
@@ -115,12 +118,13 @@ function show() {
     side.drawing.show(known, rowOf(tree, state.selected));
     side.details.show(known, state.selected);
     const count = known.visits.reduce((sum, n) => sum + (n > 0), 0);
-    const end = known.step === tree.order.length ? side.outcome : "";
+    const {outcome} = side;
     side.facts.replaceChildren(
       `${count} ${count > 1 ? "states" : "state"} · value of the root `,
       element("b", {}, number(known.values[0])),
       ` (${number(tree.raw[0])} before) `,
-      element("span", {className: `outcome ${end.replace(" ", "-")}`}, end));
+      element("span",
+        {className: `outcome ${outcome.replace(" ", "-")}`}, outcome));
     if (!tree.is_sure) side.facts.append(element("span", {
       title: "States at the greatest depth were seen again; which of them " +
         "when is not kept. What stands at the end is exact.",
@@ -128,7 +132,6 @@ function show() {
   }
   byId("step").textContent = `simulation ${now.step} of ${steps}`;
   byId("slider").value = now.step;
-  byId("curve").style.setProperty("--at", steps ? now.step / steps : 0);
   const cursor = byId("curve").querySelector(".cursor");
   const x = steps ? 1000 * now.step / steps : 0;
   if (cursor) cursor.setAttribute("d", `M${x} 0V100`);
@@ -278,7 +281,9 @@ byId("search").addEventListener("keydown", (event) => {
 });
 byId("slider").addEventListener("input", (event) => {
   stop();
-  setStep(Number(event.target.value));
+  const wanted = Number(event.target.value);
+  cancelAnimationFrame(awaited); // one picture a frame, however fast it slides
+  awaited = requestAnimationFrame(() => setStep(wanted));
 });
 byId("play").addEventListener("click", play);
 byId("unvisited").addEventListener("change", (event) => {

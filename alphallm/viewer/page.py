@@ -9,7 +9,7 @@ The data of a page is a dict that JSON can hold:
       name      e.g. "trained"
       outcome   "solved", "not solved", "not over", or ""
       played    the text of all steps played, or ""
-      moves     [D] the trees, see `tree_data`
+      moves     [D] the trees, see `trees`
 
 What models and problems say is not to be trusted: it stands in the file as JSON
 in which no character ends a script, and the page puts it on the screen as text.
@@ -20,14 +20,32 @@ import html as html_lib
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 from alphallm.search import play
 from alphallm.tasks import base
-from alphallm.viewer import tree_data
+from alphallm.viewer import trees
 
 _SCRIPTS = ("replay.js", "drawing.js", "outline.js", "details.js", "page.js")
+
+
+def page_data(
+  title: str, names: Sequence[str], sides: Sequence[Sequence[Any]]
+) -> dict[str, Any]:
+  """Return the data of a page.
+
+  Args:
+    title: of the page.
+    names: of the P problems.
+    sides: for each side, its episodes of the P problems.
+  """
+  problems = [
+    {"name": name, "sides": list(episodes)}
+    for name, *episodes in zip(names, *sides, strict=True)
+  ]
+  return {"title": title, "problems": problems}
 
 
 def html(data: dict[str, Any]) -> str:
@@ -93,7 +111,7 @@ def show(
     row: which problem.
     **options: of `Page`.
   """
-  tree = tree_data.from_result(result, task, row)
+  tree = trees.from_result(result, task, row)
   outcome = "solved" if bool(result.solved[row]) else "not solved"
   side = {
     "name": "",
@@ -102,5 +120,4 @@ def show(
     "moves": [tree],
   }
   name = tree["context"].strip()
-  problems = [{"name": name, "sides": [side]}]
-  return Page(data={"title": task.name, "problems": problems}, **options)
+  return Page(data=page_data(task.name, [name], [[side]]), **options)

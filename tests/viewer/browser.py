@@ -71,7 +71,9 @@ class Tab:
     self.events.clear()
     began = time.monotonic()
     self.call("Page.navigate", url=pathlib.Path(path).resolve().as_uri())
-    while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
+    while not any(
+      e.get("method") == "Page.loadEventFired" for e in self.events
+    ):
       self.events.append(self._read())
     self.frame()
     return time.monotonic() - began
@@ -126,23 +128,19 @@ def tab():
   to_browser, sink = os.pipe()
   source, from_browser = os.pipe()
   flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-
-  def connect():  # The protocol is spoken on descriptors 3 and 4.
-    read, write = os.dup(to_browser), os.dup(from_browser)
-    os.dup2(read, 3)
-    os.dup2(write, 4)
-
+  # The protocol is spoken on descriptors 3 and 4.
+  connected = f'exec "$@" 3</dev/fd/{to_browser} 4>/dev/fd/{from_browser}'
   with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     process = subprocess.Popen(
       [
+        *("sh", "-c", connected, "sh"),
         find(),
         *flags,
         "--remote-debugging-pipe",
         "--disable-dev-shm-usage",
         f"--user-data-dir={folder}",
       ],
-      preexec_fn=connect,
-      close_fds=False,
+      pass_fds=(to_browser, from_browser),
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
     )

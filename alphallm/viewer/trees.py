@@ -110,7 +110,7 @@ def tree_data(
 def from_result(
   result: play.SearchResult, task: Any, row: int = 0
 ) -> dict[str, Any]:
-  """Return the first tree of a result of `search.mcts`; see `tree_data`.
+  """Return the first tree of a result of `search.mcts`; see the module.
 
   Args:
     result: of B problems.
@@ -168,9 +168,7 @@ def _prior(logits: np.ndarray) -> np.ndarray:
 
 def _floats(array: np.ndarray) -> list[float | None]:
   """Return numbers as JSON can hold them, to the precision of float32."""
-  return [
-    float(f"{x:.8g}") if np.isfinite(x) else None for x in array.tolist()
-  ]
+  return [float(f"{x:.8g}") if np.isfinite(x) else None for x in array.tolist()]
 
 
 def _line(data: dict[str, Any], played: list[int]) -> list[list[int]]:
