@@ -54,9 +54,6 @@ _PLANS = flags.DEFINE_string(
 _BEFORE = flags.DEFINE_bool(
   "before", True, "Whether the policy before the training is measured too."
 )
-_TREE = flags.DEFINE_string(
-  "tree", None, "Where the trees of some problems go, as one HTML file."
-)
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "latest", "Which: latest, best, or an iteration."
 )
@@ -171,10 +168,9 @@ def main(argv) -> None:
   simulations = [int(n) for n in _SIMULATIONS.value if n.isdecimal() and int(n)]
   if len(simulations) != len(_SIMULATIONS.value) or not simulations:
     raise config_lib.UserError("--simulations: give positive numbers")
-  if _TREE.value:
-    runs.check_place("tree", _TREE.value)
-    if "mcts" not in _METHOD_NAMES.value:
-      raise config_lib.UserError("--tree: only mcts has one; see --methods")
+  tree_path = runs.tree_path()
+  if tree_path and "mcts" not in _METHOD_NAMES.value:
+    raise config_lib.UserError("--tree: only mcts has one; see --methods")
   workdir = pathlib.Path(program.WORKDIR.value)
   run = config_lib.make_run(program.CONFIG.value, workdir)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
@@ -249,9 +245,9 @@ def main(argv) -> None:
     print(f"plans of {name}: {written} files in {_PLANS.value}")
   if "mcts" in _METHOD_NAMES.value:
     search = config_lib.for_evaluation(run, max(simulations))
-    if _TREE.value:
+    if tree_path:
       result = results[f"mcts_{max(simulations)}"]
-      path = draw(run, search, policies, problems, result, _TREE.value)
+      path = draw(run, search, policies, problems, result, tree_path)
       print(f"trees, to be opened in a browser: {path}")
     print("\n" + words.example(run, search, params, problems))
 

@@ -1,13 +1,18 @@
-"""A run as its workdir holds it: its policy, and problems for it."""
+"""What programs do with runs: load a policy, read problems, draw trees."""
 
 import pathlib
 from typing import Any
 
 import jax
+from absl import flags
 
 from alphallm import checkpoint, measure, models
 from alphallm import config as config_lib
 from alphallm.models import transformer
+
+_TREE = flags.DEFINE_string(
+  "tree", None, "Where the trees of searches go, as one HTML file."
+)
 
 
 def load(
@@ -70,8 +75,15 @@ def read_problems(run: config_lib.Run, path: str | None, count: int) -> Any:
     raise config_lib.UserError(f"--problems: {error}") from error
 
 
-def check_place(flag: str, path: str) -> None:
-  """Raise a UserError unless a file may be written there."""
-  folder = pathlib.Path(path).absolute().parent
+def tree_path() -> str | None:
+  """Return where the trees go; None if they are not asked for.
+
+  Raises:
+    UserError: if no file can be written there.
+  """
+  if not _TREE.value:
+    return None
+  folder = pathlib.Path(_TREE.value).absolute().parent
   if not folder.is_dir():
-    raise config_lib.UserError(f"--{flag}: {folder} is no folder")
+    raise config_lib.UserError(f"--tree: {folder} is no folder")
+  return _TREE.value

@@ -69,9 +69,6 @@ _DTYPE = flags.DEFINE_enum(
   "dtype", "float32", ["float32", "bfloat16"], "Of weights and computation."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of all that is drawn.", lower_bound=0)
-_TREE = flags.DEFINE_string(
-  "tree", None, "Where the trees of all searches go, as one HTML file."
-)
 
 _FLAGS = (
   _MODEL,
@@ -147,8 +144,7 @@ def main(argv) -> None:
     raise config_lib.UserError(
       "give --model of a language model, or --config and --workdir of a run"
     )
-  if _TREE.value:
-    runs.check_place("tree", _TREE.value)
+  runs.tree_path()  # Refused now, not when all is done.
   if _MODEL.value is None:
     _solve_problems(argv)
   else:
@@ -237,14 +233,15 @@ def _searcher(apply_fn, task, search):
   """Return the search, and where the recorders of its calls go."""
   trees: list[viewer.Recorder] = []
   run = moves_lib.moves(apply_fn, task, search)
-  if _TREE.value:
+  if runs.tree_path():
     run = viewer.recorded(run, task, trees)
   return run, trees
 
 
 def _save(trees, title, told) -> None:
   """Write what was recorded; `told` has the name and outcome of each."""
-  if not _TREE.value:
+  where = runs.tree_path()
+  if not where:
     return
   moves = [(recorder, row) for recorder in trees for row in recorder.rows]
   sides = [
@@ -252,7 +249,7 @@ def _save(trees, title, told) -> None:
     for (recorder, row), (_, outcome) in zip(moves, told, strict=False)
   ]
   names = [name for name, _ in told]
-  path = viewer.save(_TREE.value, viewer.page_data(title, names, [sides]))
+  path = viewer.save(where, viewer.page_data(title, names, [sides]))
   print(f"trees, to be opened in a browser: {path}")
 
 

@@ -29,7 +29,7 @@ def solve(
     params: of the network.
     task: where the problems come from.
     problems: `[n, ...]`.
-    rng_key: folded with each problem's number (consumed), as `measure.run` does.
+    rng_key: folded with each problem's number, as by `measure.run` (consumed).
     first: the number of the first of them.
     batch_size: problems that are searched side by side.
 

@@ -1,6 +1,7 @@
 """Tests of the evaluation program."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -45,6 +46,12 @@ def workdir(run, tmp_path):
   return folder
 
 
+def viewed(path):
+  """Return the data of a page of trees."""
+  found = re.search(r'id="data">(.*?)</script>', path.read_text(), re.S)
+  return json.loads(found[1])
+
+
 def contents(folder):
   return {
     path: path.read_bytes()
@@ -63,8 +70,16 @@ def test_measures_and_changes_no_checkpoint(workdir):
     "--methods=greedy,mcts",
     "--simulations=3",
     f"--plans={plans}",
+    f"--tree={workdir / 'tree.html'}",
   )
   assert ended.code == 0, ended.err
+  page = viewed(workdir / "tree.html")
+  assert len(page["problems"]) == 4
+  for problem in page["problems"]:
+    assert problem["name"].startswith("3 blocks: ")
+    sides = problem["sides"]
+    assert [side["name"] for side in sides] == ["random weights", "trained"]
+    assert all(len(side["moves"][0]["order"]) <= 3 for side in sides)
   assert contents(workdir) == before
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["num_problems"] == 16
@@ -126,6 +141,7 @@ def test_problems_are_read_or_drawn(run, tmp_path):
     ("--simulations=4,0", ["--simulations", "positive"]),
     ("--simulations=x", ["--simulations", "positive"]),
     ("--num_problems=0", ["num_problems"]),
+    ("--tree=/nowhere/tree.html", ["--tree", "/nowhere is no folder"]),
     ("--checkpoint=worst", ["--checkpoint=worst", "latest, best"]),
     ("--checkpoint=9", ["no checkpoint of step 9", "1, 2, 3"]),
     ("--problems=/nowhere", ["--problems", "/nowhere: no such file"]),
@@ -142,6 +158,12 @@ def test_plans_are_of_the_blocks_world(workdir):
   args = f"--config={programs.ROOT / 'configs' / 'game24.py'}", "--plans=x"
   ended = programs.run("evaluate", f"--workdir={workdir}", *args)
   programs.assert_refused(ended, "--plans: game24 has no plans")
+
+
+def test_trees_are_those_of_the_search(workdir):
+  args = f"--workdir={workdir}", "--tree=tree.html", "--methods=greedy"
+  ended = programs.run("evaluate", CONFIG, *args)
+  programs.assert_refused(ended, "--tree: only mcts has one")
 
 
 def test_bad_problem_files_are_refused(run, tmp_path):

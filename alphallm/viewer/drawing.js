@@ -73,7 +73,7 @@ function drawing(box, tree, pick) {
   const curve = (x, y, to, below) =>
     `M${x} ${y}C${x} ${(y + below) / 2} ${to} ${(y + below) / 2} ${to} ${below}`;
   const least = () =>
-    Math.max(1.4, Math.min(4, 0.4 * width / at.leaves, height / levels / 6));
+    Math.max(1.8, Math.min(4, 0.4 * width / at.leaves, height / levels / 6));
   // Shares are of all visits to come: a simulation changes its path alone.
   const share = (visits) => Math.sqrt(visits / tree.visits[0]);
   const radius = (visits) => least() * (1 + 1.6 * share(visits));

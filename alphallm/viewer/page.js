@@ -17,7 +17,7 @@ function start() {
 }
 
 function openProblem(index) {
-  now.problem = index;
+  now.problem = byId("problems").value = index;
   const {name, sides: shown} = page.problems[index];
   const text = byId("problem");
   text.textContent = text.title = inLine(name);
