@@ -177,7 +177,7 @@ def _answer_questions(argv) -> None:
       found.append(answer)
   verdicts = {None: "", True: "right", False: "wrong"}
   told = [(answer.question, verdicts[answer.right]) for answer in found]
-  _save(trees, _MODEL.value, told)
+  _save(trees, pathlib.Path(_MODEL.value).name, told)
   _summarize(found, time.monotonic() - began)
 
 

@@ -23,7 +23,8 @@ function details(box, tree, pick) {
   function path(row) {
     const list = element("ol", {className: "path"});
     for (let at = row; at; at = up(at)) {
-      const name = at.parent < 0 ? "root" : inLine(textOf(tree, at)) || "no text";
+      const said = textOf(tree, at);
+      const name = at.parent < 0 ? "root" : inLine(said) || blank(said);
       const button = element("button", {type: "button", title: name}, name);
       const key = at.key;
       button.addEventListener("click", () => pick(key));
@@ -94,7 +95,8 @@ function details(box, tree, pick) {
       const line = element("tr", {});
       line.classList.toggle("line", tree.onLine.has(key));
       line.classList.toggle("unseen", !n);
-      const name = inLine(tree.steps[node][k]) || "no text";
+      const said = tree.steps[node][k];
+      const name = inLine(said) || blank(said);
       const button = element("button", {type: "button", title: name}, name);
       button.addEventListener("click", () => pick(key));
       const step = element("td", {className: "step"}, button);

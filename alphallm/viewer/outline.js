@@ -119,7 +119,7 @@ function outline(box, tree, handlers) {
     step.append(element("i", {className: "fold"}, fold));
     const text = row.parent < 0 ? "root" : inLine(textOf(tree, row));
     step.append(element("span", {className: "text"},
-      ...(text ? found(text, state.query) : [element("em", {}, "no text")])));
+      ...(text ? found(text, state.query) : [element("em", {}, blank(textOf(tree, row)))])));
     if (row.parent < 0) step.lastChild.classList.add("root");
     if (mark && (seen || mark === "solved"))
       step.append(element("b", {className: "badge"}, mark));

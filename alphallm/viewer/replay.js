@@ -74,9 +74,14 @@ function qvalue(tree, known, node) {
   return tree.reward[node] + tree.discount[node] * known.values[node];
 }
 
-// A step in one line, and what to call one that shows nothing.
+// A step in one line.
 function inLine(text) {
   return text.replace(/\s+/g, " ").trim();
+}
+
+// What to call a step that shows nothing.
+function blank(text) {
+  return text ? "empty line" : "no text";
 }
 
 function number(x, digits = 2) {

@@ -15,7 +15,8 @@ K candidate steps, is a dict that JSON can hold:
   steps       [n][K] the candidates as text; [] where an episode is over
   priors      [n][K] their probabilities; 0 for one that is illegal or a double
   wins        [n][K] 1 for one that solves the problem, where that was asked
-  order       [N] the node in which each simulation ended
+  order       [N] the node in which each simulation ended; where a tree was
+              carried over from an earlier search, that one's come first
   is_sure     whether that order is the only one possible, see `history`
   visits      [n] how often each node was seen, when the search had ended
   value       [n] the mean of what was found at and below it
