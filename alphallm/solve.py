@@ -194,6 +194,12 @@ def _solve_problems(argv) -> None:
   simulations = run.train.eval_simulations
   if _SIMULATIONS.present:
     simulations = _SIMULATIONS.value
+  least = run.search.policy.least_simulations
+  if simulations < least:
+    raise config_lib.UserError(
+      f"--num_simulations={simulations}: the policy of this run's search needs "
+      f"at least {least}"
+    )
   params, iteration = runs.load(run, workdir)
   first = 0 if argv[1:] else _SEED.value
   problems = runs.read_problems(run, argv[1] if argv[1:] else None, first + 1)

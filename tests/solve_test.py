@@ -240,3 +240,17 @@ def test_a_run_solves_problems(workdir, tmp_path):
 def test_bad_calls_of_a_run_are_refused(workdir, args, words):
   flags = f"--config={programs.CONFIG}", f"--workdir={workdir}"
   programs.assert_refused(programs.run("solve", *flags, *args), *words)
+
+
+def test_puct_needs_a_simulation(workdir, tmp_path):
+  path = tmp_path / "puct.py"
+  path.write_text(
+    "from tests import tiny_config\n"
+    "def get_config():\n"
+    "  config = tiny_config.get_config()\n"
+    "  config.search.policy = dict(kind='puct')\n"
+    "  return config\n"
+  )
+  flags = f"--config={path}", f"--workdir={workdir}", "--num_simulations=0"
+  ended = programs.run("solve", *flags)
+  programs.assert_refused(ended, "--num_simulations=0", "at least 1")

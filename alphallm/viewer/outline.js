@@ -69,9 +69,9 @@ function outline(box, tree, handlers) {
     return found;
   }
 
-  const isShown = (row) => state.unvisited ||
-    (row.node !== undefined && known.visits[row.node] > 0) ||
-    (tree.onLine.has(row.key) && tree.wins[row.parent][row.action]);
+  // Of steps that were never visited, the best line may end in one.
+  const isShown = (row) => state.unvisited || (row.node === undefined
+    ? tree.onLine.has(row.key) : known.visits[row.node] > 0);
 
   const hasKids = (row) => row.node !== undefined &&
     known.visits[row.node] > 0 && tree.ranked[row.node].some(
