@@ -1,7 +1,6 @@
 """Tests of the evaluation program."""
 
 import json
-import re
 
 import jax
 import numpy as np
@@ -46,12 +45,6 @@ def workdir(run, tmp_path):
   return folder
 
 
-def viewed(path):
-  """Return the data of a page of trees."""
-  found = re.search(r'id="data">(.*?)</script>', path.read_text(), re.S)
-  return json.loads(found[1])
-
-
 def contents(folder):
   return {
     path: path.read_bytes()
@@ -73,7 +66,7 @@ def test_measures_and_changes_no_checkpoint(workdir):
     f"--tree={workdir / 'tree.html'}",
   )
   assert ended.code == 0, ended.err
-  page = viewed(workdir / "tree.html")
+  page = programs.viewed(workdir / "tree.html")
   assert len(page["problems"]) == 4
   for problem in page["problems"]:
     assert problem["name"].startswith("3 blocks: ")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import subprocess
 import sys
 
@@ -70,12 +69,6 @@ def test_help():
   assert "Traceback" not in ended.stderr
 
 
-def viewed(path):
-  """Return the data of a page of trees."""
-  found = re.search(r'id="data">(.*?)</script>', path.read_text(), re.S)
-  return json.loads(found[1])
-
-
 def test_a_question_is_answered(folder, tmp_path):
   flags = [f"--model={folder}", f"--workdir={tmp_path}", QUESTION, *FEW]
   flags.append(f"--tree={tmp_path / 'tree.html'}")
@@ -91,7 +84,7 @@ def test_a_question_is_answered(folder, tmp_path):
     assert 0 < step["value"] < 1 and step["visits"] >= 1
     assert step["seconds"] > 0
   assert answer["text"].startswith(answer["steps"][0]["text"])
-  (problem,) = viewed(tmp_path / "tree.html")["problems"]
+  (problem,) = programs.viewed(tmp_path / "tree.html")["problems"]
   assert problem["name"] == QUESTION
   (side,) = problem["sides"]
   assert len(side["moves"]) == len(answer["steps"])
@@ -124,7 +117,7 @@ def test_files_of_questions(folder, tmp_path):
   ended = programs.run("solve", *flags, "--num_simulations=0", *FEW[1:])
   assert ended.code == 0, ended.err
   assert "right: 0 of 1" in ended.out and "(wrong)" in ended.out
-  assert viewed(tree)["problems"][0]["sides"][0]["outcome"] == "wrong"
+  assert programs.viewed(tree)["problems"][0]["sides"][0]["outcome"] == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +207,7 @@ def test_a_run_solves_problems(workdir, tmp_path):
   assert told["values"][0] == pytest.approx(result.value[2])
   played = run.task.tokenizer.decode(result.solution(2))
   assert told["steps"] == played.split()
-  (problem,) = viewed(tree)["problems"]
+  (problem,) = programs.viewed(tree)["problems"]
   assert problem["name"] == told["problem"]
   assert len(problem["sides"][0]["moves"]) == len(told["values"])
 
@@ -225,7 +218,7 @@ def test_a_run_solves_problems(workdir, tmp_path):
   read = programs.run("solve", *flags, f"--tree={tree}")
   assert read.code == 0, read.err
   assert all(f"[{i}] 2 blocks: " in read.out for i in range(3))
-  assert len(viewed(tree)["problems"]) == 3
+  assert len(programs.viewed(tree)["problems"]) == 3
 
 
 @pytest.mark.parametrize(
