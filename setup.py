@@ -41,7 +41,10 @@ setuptools.setup(
   long_description_content_type="text/markdown",
   license="Apache-2.0",
   packages=setuptools.find_packages(include=["alphallm", "alphallm.*"]),
-  package_data={"alphallm.tasks": ["*.txt"]},
+  package_data={
+    "alphallm.tasks": ["*.txt"],
+    "alphallm.viewer": ["*.html", "*.css", "*.js"],
+  },
   python_requires=">=3.11",
   install_requires=[
     "absl-py",

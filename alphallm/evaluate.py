@@ -2,6 +2,7 @@
 
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
+    [--tree OUT.html]
 
 Beside it stands the policy with which the training began. A run that has not
 begun, of a pretrained model, is measured as it is.
@@ -19,20 +20,21 @@ from alphallm import (
   checkpoint,
   measure,
   metrics,
-  models,
   plots,
   program,
+  runs,
   tables,
   tasks,
+  viewer,
   words,
 )
 from alphallm import config as config_lib
-from alphallm.models import transformer
-from alphallm.search import play
+from alphallm.search import play, tree_search
 from alphallm.tasks import plans
 
 _METHODS = ("greedy", "sampled", "best_of_n", "mcts")
 _MOST_SAMPLES = 512  # of best-of-N, for one problem
+_MOST_DRAWN = 4  # problems whose trees are drawn
 
 _METHOD_NAMES = flags.DEFINE_list(
   "methods", list(_METHODS), f"Which of {', '.join(_METHODS)}."
@@ -55,52 +57,6 @@ _BEFORE = flags.DEFINE_bool(
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", "latest", "Which: latest, best, or an iteration."
 )
-
-
-def load(
-  run: config_lib.Run, workdir: pathlib.Path, which: str = "latest"
-) -> tuple[Any, int]:
-  """Return the averaged parameters of a checkpoint, and its iteration.
-
-  Raises:
-    CheckpointError: if there is none, or it is damaged.
-  """
-  shapes = jax.eval_shape(
-    lambda key: transformer.init_params(run.model.config, key),
-    jax.random.key(0),
-  )
-  wanted = {"learner": {"average": shapes}}
-  with checkpoint.Checkpointer(
-    workdir / "checkpoints", best="greedy", read_only=True
-  ) as checkpointer:
-    if which == "latest":
-      restored = checkpointer.restore_newest_whole(wanted, partial=True)
-    elif which == "best":
-      restored = checkpointer.restore(wanted, "best", partial=True)
-    elif which.isdecimal():
-      restored = checkpointer.restore(wanted, int(which), partial=True)
-    else:
-      raise config_lib.UserError(
-        f"--checkpoint={which}: give latest, best, or an iteration"
-      )
-  return restored.state["learner"]["average"], restored.step
-
-
-def load_first(run: config_lib.Run) -> Any:
-  """Return the parameters with which the training of a run begins.
-
-  Raises:
-    UserError: if they are those of a pretrained model, and it is damaged.
-  """
-  config = run.model.config
-  if run.pretrained is None:
-    return transformer.init_params(config, jax.random.key(run.seed))
-  try:
-    return models.load(
-      run.pretrained, dtype=config.dtype, param_dtype=config.param_dtype
-    )[1]
-  except ValueError as error:
-    raise config_lib.UserError(str(error)) from error
 
 
 class Methods:
@@ -212,16 +168,19 @@ def main(argv) -> None:
   simulations = [int(n) for n in _SIMULATIONS.value if n.isdecimal() and int(n)]
   if len(simulations) != len(_SIMULATIONS.value) or not simulations:
     raise config_lib.UserError("--simulations: give positive numbers")
+  tree_path = runs.tree_path()
+  if tree_path and "mcts" not in _METHOD_NAMES.value:
+    raise config_lib.UserError("--tree: only mcts has one; see --methods")
   workdir = pathlib.Path(program.WORKDIR.value)
   run = config_lib.make_run(program.CONFIG.value, workdir)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
   begun = checkpoint.any_in(workdir / "checkpoints")
   if begun or run.pretrained is None or _CHECKPOINT.value != "latest":
-    params, iteration = load(run, workdir, _CHECKPOINT.value)
+    params, iteration = runs.load(run, workdir, _CHECKPOINT.value)
   else:
-    params, iteration = load_first(run), 0
-  problems = read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
+    params, iteration = runs.load_first(run), 0
+  problems = runs.read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"
   print(
@@ -233,13 +192,16 @@ def main(argv) -> None:
     run, problems, methods=_METHOD_NAMES.value, simulations=simulations
   )
   before, first = [], "pretrained" if run.pretrained else "random weights"
+  policies: dict[str, Any] = {}  # by what they are called
   if _BEFORE.value and iteration:
     print(f"before the training, {first}:", flush=True)
     # Where the trained ones lie, so that nothing is compiled twice.
     places = jax.tree.map(lambda x: x.sharding, params)
-    before, _ = methods.measure(jax.device_put(load_first(run), places))
+    policies[first] = jax.device_put(runs.load_first(run), places)
+    before, _ = methods.measure(policies[first])
   print("trained:" if iteration else f"{first}:", flush=True)
   after, results = methods.measure(params)
+  policies["trained" if iteration else first] = params
   print("\n" + tables.by_method(before, after, first) + "\n")
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
@@ -283,21 +245,44 @@ def main(argv) -> None:
     print(f"plans of {name}: {written} files in {_PLANS.value}")
   if "mcts" in _METHOD_NAMES.value:
     search = config_lib.for_evaluation(run, max(simulations))
+    if tree_path:
+      result = results[f"mcts_{max(simulations)}"]
+      path = draw(run, search, policies, problems, result, tree_path)
+      print(f"trees, to be opened in a browser: {path}")
     print("\n" + words.example(run, search, params, problems))
 
 
-def read_problems(run: config_lib.Run, path: str | None, count: int) -> Any:
-  """Read problems from a path, or draw `count` of the test split.
+def draw(
+  run: config_lib.Run,
+  search: tree_search.SearchConfig,
+  policies: dict[str, Any],
+  problems: Any,
+  result: play.SearchResult,
+  path: str,
+) -> pathlib.Path:
+  """Write the trees of some of the problems that were measured.
 
-  Raises:
-    UserError: if they cannot be read.
+  Args:
+    run: what was measured.
+    search: by which search.
+    policies: their parameters by name, each a side of the page.
+    problems: `[n, ...]`, all that were measured.
+    result: of them, by the last of the policies. Drawn are those that it
+      solved with the most nodes.
+    path: where the page goes.
   """
-  if path is None:
-    return measure.held_out(run.task, count)
-  try:
-    return run.task.read_problems(path)
-  except (ValueError, OSError) as error:
-    raise config_lib.UserError(f"--problems: {error}") from error
+  # The last key is the first to sort by.
+  rows = np.lexsort((-result.cost.nodes, ~result.solved))[:_MOST_DRAWN]
+  fold = jax.vmap(jax.random.fold_in, (None, 0))  # keys: those of `measure.run`
+  page = viewer.compare(
+    run.model.apply,
+    run.task,
+    search,
+    policies,
+    fold(jax.random.key(run.seed), rows),
+    jax.tree.map(lambda x: np.asarray(x)[rows], problems),
+  )
+  return viewer.save(path, page)
 
 
 if __name__ == "__main__":

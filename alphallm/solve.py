@@ -2,22 +2,37 @@
 
 python -m alphallm.solve --model FOLDER_OR_GGUF_OR_HUB_NAME "What is 17 + 25?"
     [--questions FILE] [--num_simulations 8] [--num_candidates 4] [--workdir W]
+    [--tree OUT.html]
+python -m alphallm.solve --config configs/quickstart.py --workdir W [PROBLEMS]
+    [--num_simulations 16] [--tree OUT.html]
 
 A step is a line of text. With --num_simulations=0 the model just writes, else
 every step is searched for, and nothing but the model is asked: a model that was
 trained here values a text by its value head. One that has none cannot tell
 right from wrong: its steps are valued by the mean probability of their tokens,
 so that the search finds what the model believes in several lines ahead.
+
+With --config, a run that was trained solves problems of its task: those of a
+file or folder, or else one of the test split, of which --seed says which.
 """
 
 import dataclasses
+import pathlib
 import time
 
 import jax
 import numpy as np
 from absl import flags
 
-from alphallm import asking, metrics, models, program
+from alphallm import (
+  asking,
+  metrics,
+  models,
+  program,
+  runs,
+  solving,
+  viewer,
+)
 from alphallm import config as config_lib
 from alphallm.search import moves as moves_lib
 from alphallm.tasks import questions as questions_lib
@@ -55,7 +70,6 @@ _DTYPE = flags.DEFINE_enum(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of all that is drawn.", lower_bound=0)
 
-
 _FLAGS = (
   _MODEL,
   _QUESTIONS,
@@ -70,6 +84,10 @@ _FLAGS = (
   _DTYPE,
   _SEED,
 )
+
+
+# Of these flags, those that a trained run takes too.
+_OF_RUNS = ("num_simulations", "batch", "seed")
 
 
 def _read(reader, flag: str):
@@ -122,6 +140,19 @@ def _load(asked):
 
 
 def main(argv) -> None:
+  if (_MODEL.value is None) == (program.CONFIG.value is None):
+    raise config_lib.UserError(
+      "give --model of a language model, or --config and --workdir of a run"
+    )
+  runs.tree_path()  # Refused now, not when all is done.
+  if _MODEL.value is None:
+    _solve_problems(argv)
+  else:
+    _answer_questions(argv)
+
+
+def _answer_questions(argv) -> None:
+  """Ask a language model."""
   began = time.monotonic()
   asked = _asked(argv)
   model, params, task, search = _load(asked)
@@ -133,7 +164,7 @@ def main(argv) -> None:
     f"candidates, valued by the {search.leaf_value}",
     flush=True,
   )
-  run = moves_lib.moves(model.apply, task, search)
+  run, trees = _searcher(model.apply, task, search)
   batch = min(_BATCH.value, len(asked))
   rng_key = jax.random.key(_SEED.value)
   found: list[asking.Answer] = []
@@ -144,7 +175,88 @@ def main(argv) -> None:
     for answer in asking.ask(run, params, task, padded, key, began=began):
       print(answer.describe(), flush=True)
       found.append(answer)
+  verdicts = {None: "", True: "right", False: "wrong"}
+  told = [(answer.question, verdicts[answer.right]) for answer in found]
+  _save(trees, pathlib.Path(_MODEL.value).name, told)
   _summarize(found, time.monotonic() - began)
+
+
+def _solve_problems(argv) -> None:
+  """Solve problems of the task of a trained run."""
+  for flag in _FLAGS:
+    if flag.present and flag.name not in _OF_RUNS:
+      raise config_lib.UserError(f"--{flag.name} goes with --model only")
+  if not program.WORKDIR.value:
+    raise config_lib.UserError("--config needs --workdir, where the run is")
+  began = time.monotonic()
+  workdir = pathlib.Path(program.WORKDIR.value)
+  run = config_lib.make_run(program.CONFIG.value, workdir)
+  simulations = run.train.eval_simulations
+  if _SIMULATIONS.present:
+    simulations = _SIMULATIONS.value
+  least = run.search.policy.least_simulations
+  if simulations < least:
+    raise config_lib.UserError(
+      f"--num_simulations={simulations}: the policy of this run's search needs "
+      f"at least {least}"
+    )
+  params, iteration = runs.load(run, workdir)
+  first = 0 if argv[1:] else _SEED.value
+  problems = runs.read_problems(run, argv[1] if argv[1:] else None, first + 1)
+  problems = jax.tree.map(lambda x: np.asarray(x)[first:], problems)
+  search = config_lib.for_evaluation(run, simulations)
+  print(
+    f"iteration {iteration} of {workdir}, {jax.devices()[0].platform}; "
+    f"{simulations} simulations a move, may ask: {search.permission}",
+    flush=True,
+  )
+  search_moves, trees = _searcher(run.model.apply, run.task, search)
+  found = solving.solve(
+    search_moves,
+    params,
+    run.task,
+    problems,
+    jax.random.key(run.seed),
+    first=first,
+    batch_size=_BATCH.value,
+  )
+  _save(trees, run.task.name, [(told["problem"], None) for told in found])
+  seconds = time.monotonic() - began
+  count = sum(told["solved"] for told in found)
+  print(f"{seconds:.1f} s; solved: {count} of {len(found)}")
+  figures = {"solved": count / len(found), "seconds": seconds}
+  path = metrics.write_summary(
+    workdir,
+    figures | {"solutions": found},
+    program="solve",
+    config=program.CONFIG.value.to_dict(),
+    seeds=[run.seed],
+  )
+  print(f"figures: {path}")
+
+
+def _searcher(apply_fn, task, search):
+  """Return the search, and where the recorders of its calls go."""
+  trees: list[viewer.Recorder] = []
+  run = moves_lib.moves(apply_fn, task, search)
+  if runs.tree_path():
+    run = viewer.recorded(run, task, trees)
+  return run, trees
+
+
+def _save(trees, title, told) -> None:
+  """Write what was recorded; `told` has the name and outcome of each."""
+  where = runs.tree_path()
+  if not where:
+    return
+  moves = [(recorder, row) for recorder in trees for row in recorder.rows]
+  sides = [
+    recorder.side(row, "", outcome)
+    for (recorder, row), (_, outcome) in zip(moves, told, strict=False)
+  ]
+  names = [name for name, _ in told]
+  path = viewer.save(where, viewer.page_data(title, names, [sides]))
+  print(f"trees, to be opened in a browser: {path}")
 
 
 def _summarize(found: list[asking.Answer], seconds: float) -> None:
@@ -174,4 +286,4 @@ def _summarize(found: list[asking.Answer], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main, needs=["model"], takes=1)
+  program.run(main, needs=[], takes=1)

@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from alphallm import compilation, evaluate, measure  # noqa: E402
+from alphallm import compilation, measure, runs  # noqa: E402
 from alphallm import config as config_lib  # noqa: E402
 
 OPTIONS = {
@@ -71,7 +71,7 @@ def main():
   args = parser.parse_args()
   compilation.enable_compilation_cache()
   run = config_lib.make_run(read_config(args.config), args.workdir)
-  params, iteration = evaluate.load(run, args.workdir)
+  params, iteration = runs.load(run, args.workdir)
   level = max(run.task.levels, default=0)
   problems = measure.held_out(run.task, args.num_problems, level)
   print(

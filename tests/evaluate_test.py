@@ -8,7 +8,7 @@ import programs
 import pytest
 import tiny_config
 
-from alphallm import checkpoint, config, evaluate
+from alphallm import checkpoint, config, runs
 from alphallm.models import transformer
 
 CONFIG = f"--config={programs.CONFIG}"
@@ -63,8 +63,16 @@ def test_measures_and_changes_no_checkpoint(workdir):
     "--methods=greedy,mcts",
     "--simulations=3",
     f"--plans={plans}",
+    f"--tree={workdir / 'tree.html'}",
   )
   assert ended.code == 0, ended.err
+  page = programs.viewed(workdir / "tree.html")
+  assert len(page["problems"]) == 4
+  for problem in page["problems"]:
+    assert problem["name"].startswith("3 blocks: ")
+    sides = problem["sides"]
+    assert [side["name"] for side in sides] == ["random weights", "trained"]
+    assert all(len(side["moves"][0]["order"]) <= 3 for side in sides)
   assert contents(workdir) == before
   summary = json.loads((workdir / "summary.json").read_text())
   assert summary["num_problems"] == 16
@@ -100,7 +108,7 @@ def test_the_same_checkpoint_gives_the_same_figures(workdir):
 
 def test_which_checkpoint_is_loaded(run, workdir):
   for which, step in (("latest", 3), ("best", 2), ("1", 1)):
-    params, loaded = evaluate.load(run, workdir, which)
+    params, loaded = runs.load(run, workdir, which)
     assert loaded == step
     jax.tree.map(
       np.testing.assert_array_equal,
@@ -110,11 +118,11 @@ def test_which_checkpoint_is_loaded(run, workdir):
 
 
 def test_problems_are_read_or_drawn(run, tmp_path):
-  few = evaluate.read_problems(run, None, 5)
-  many = evaluate.read_problems(run, None, 50)
+  few = runs.read_problems(run, None, 5)
+  many = runs.read_problems(run, None, 50)
   np.testing.assert_array_equal(few.on, many.on[:5])
   (tmp_path / "p.pddl").write_text(pddl("xyz"))
-  problems = evaluate.read_problems(run, str(tmp_path), 5)
+  problems = runs.read_problems(run, str(tmp_path), 5)
   np.testing.assert_array_equal(problems.on, [[-1, -1, -1]])
   np.testing.assert_array_equal(problems.goal, [[1, -2, -2]])
 
@@ -126,6 +134,7 @@ def test_problems_are_read_or_drawn(run, tmp_path):
     ("--simulations=4,0", ["--simulations", "positive"]),
     ("--simulations=x", ["--simulations", "positive"]),
     ("--num_problems=0", ["num_problems"]),
+    ("--tree=/nowhere/tree.html", ["--tree", "/nowhere is no folder"]),
     ("--checkpoint=worst", ["--checkpoint=worst", "latest, best"]),
     ("--checkpoint=9", ["no checkpoint of step 9", "1, 2, 3"]),
     ("--problems=/nowhere", ["--problems", "/nowhere: no such file"]),
@@ -144,6 +153,12 @@ def test_plans_are_of_the_blocks_world(workdir):
   programs.assert_refused(ended, "--plans: game24 has no plans")
 
 
+def test_trees_are_those_of_the_search(workdir):
+  args = f"--workdir={workdir}", "--tree=tree.html", "--methods=greedy"
+  ended = programs.run("evaluate", CONFIG, *args)
+  programs.assert_refused(ended, "--tree: only mcts has one")
+
+
 def test_bad_problem_files_are_refused(run, tmp_path):
   bad = tmp_path / "bad.pddl"
   cases = [
@@ -156,11 +171,11 @@ def test_bad_problem_files_are_refused(run, tmp_path):
     with pytest.raises(
       config.UserError, match=f"--problems: .*{word}"
     ) as error:
-      evaluate.read_problems(run, str(bad), 5)
+      runs.read_problems(run, str(bad), 5)
     assert str(bad) in str(error.value) and "\n" not in str(error.value)
   (tmp_path / "empty").mkdir()
   with pytest.raises(config.UserError, match=r"no \*.pddl file"):
-    evaluate.read_problems(run, str(tmp_path / "empty"), 5)
+    runs.read_problems(run, str(tmp_path / "empty"), 5)
 
 
 def test_a_damaged_checkpoint_is_told_of_and_left(workdir):

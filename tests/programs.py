@@ -2,9 +2,11 @@
 
 import contextlib
 import importlib
+import json
 import multiprocessing
 import os
 import pathlib
+import re
 import resource
 import sys
 import tempfile
@@ -21,7 +23,7 @@ _FORKS.set_forkserver_preload(
   ["alphallm.train", "alphallm.evaluate", "alphallm.solve"]
 )
 # Of the programs that need no config and no workdir.
-_OPTIONS = {"solve": {"needs": ["model"], "takes": 1}}
+_OPTIONS = {"solve": {"needs": [], "takes": 1}}
 
 
 class Ended(NamedTuple):
@@ -89,6 +91,12 @@ def assert_refused(ended: Ended, *words: str):
   assert len(lines) == 1 and lines[0].startswith("alphallm: "), ended.err
   for word in words:
     assert word in lines[0], lines[0]
+
+
+def viewed(path):
+  """Return the data of a page of trees."""
+  found = re.search(r'id="data">(.*?)</script>', path.read_text(), re.S)
+  return json.loads(found[1])
 
 
 @contextlib.contextmanager
