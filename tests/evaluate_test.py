@@ -130,7 +130,7 @@ def test_problems_are_read_or_drawn(run, tmp_path):
 @pytest.mark.parametrize(
   "flag, words",
   [
-    ("--methods=greedy,beam", ["--methods", "beam", "best_of_n"]),
+    ("--methods=greedy,bream", ["--methods", "bream", "best_of_n"]),
     ("--simulations=4,0", ["--simulations", "positive"]),
     ("--simulations=x", ["--simulations", "positive"]),
     ("--num_problems=0", ["num_problems"]),
