@@ -117,15 +117,17 @@ def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
   """Return the run's tree search with so many simulations a move.
 
   Raises:
-    UserError: if it cannot be by the permission.
+    ValueError: if it cannot be by the permission.
   """
   config = config_lib.for_evaluation(run, budget)
-  try:
-    config = dataclasses.replace(
-      config, permission=permission or config.permission
+  config = dataclasses.replace(
+    config, permission=permission or config.permission
+  )
+  if config.permission == "nothing" and run.task.context == "reset":
+    raise ValueError(
+      "mcts: a context that is reset consists of what permission='nothing' may "
+      "not ask"
     )
-  except ValueError as error:
-    raise config_lib.UserError(f"--permission={permission}: {error}") from error
   return Method(
     name=f"mcts_{budget}",
     solve=measure.solver(run.model.apply, run.task, config),
@@ -186,25 +188,29 @@ def strategies(
     budgets: see `Method`.
     guided_by: see `strategy`.
     permission: see `strategy`.
+
+  Raises:
+    UserError: if `guided_by` is no guidance.
   """
+  if guided_by:
+    guidance(guided_by)  # refuses what is no guidance at all
+
+  def make(name, budget):
+    if name == "mcts":
+      return tree(run, budget, permission)
+    return strategy(
+      run, name, budget, guided_by=guided_by, permission=permission
+    )
+
   made, refused = [], []
   for name in names:
     if name in PLAYED:
       made.append(played(run, name))
       continue
-    for budget in sorted(budgets):
-      if name == "mcts":
-        made.append(tree(run, budget, permission))
-        continue
-      try:
-        made.append(
-          strategy(
-            run, name, budget, guided_by=guided_by, permission=permission
-          )
-        )
-      except ValueError as error:
-        refused.append(str(error))
-        break
+    try:
+      made += [make(name, budget) for budget in sorted(budgets)]
+    except ValueError as error:
+      refused.append(str(error))
   return made, refused
 
 
