@@ -160,6 +160,12 @@ def main(argv) -> None:
     figures[f"{name}_permission"] = row.asks
     if row.coverage is not None:
       figures[f"{name}_any_path"] = row.coverage
+    if row.right is not None and name.startswith("sampling_"):
+      figures[f"{name}_pass_at"] = {
+        str(k): measure.pass_at(k, row.budget, row.right)
+        for k in range(1, row.budget + 1)
+        if k & (k - 1) == 0 or k == row.budget
+      }
     if row.reliability is not None:
       error, curve = row.reliability
       figures[f"{name}_calibration_error"] = error

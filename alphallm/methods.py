@@ -267,7 +267,7 @@ class Evaluation:
           budget=method.budget,
           guidance=method.guidance,
           calls=_mean(result.cost.model_calls),
-          coverage=_mean(paths.solved.any(axis=1)) if several else None,
+          right=paths.solved.sum(axis=1) if several else None,
           reliability=measure.calibration(value, result.solved),
         )
       )

@@ -24,8 +24,8 @@ class Row:
     budget: of the method.
     guidance: what scored its paths, if not what it is scored by by itself.
     calls: mean passes of the network a problem.
-    coverage: share of the problems that any of its paths solves; None where it
-      keeps one.
+    right: `[n]`, how many of a method's paths solve each problem; None where it
+      keeps one path.
     reliability: see `measure.calibration`; None where it tells no values.
   """
 
@@ -38,12 +38,17 @@ class Row:
   budget: int = 1
   guidance: str = ""
   calls: float = float("nan")
-  coverage: float | None = None
+  right: np.ndarray | None = None
   reliability: tuple[float, list[tuple[float, float, int]]] | None = None
 
   @property
   def share(self) -> float:
     return float(np.mean(self.solved))
+
+  @property
+  def coverage(self) -> float | None:
+    """Share of the problems that any of its paths solves."""
+    return None if self.right is None else float(np.mean(self.right > 0))
 
 
 def by_method(

@@ -48,7 +48,10 @@ def test_the_table_as_csv(tmp_path):
   rows = [
     row("greedy", [1, 0]),
     dataclasses.replace(
-      row("vote_4", [0, 0]), budget=4, coverage=0.5, reliability=(0.25, [])
+      row("vote_4", [0, 0]),
+      budget=4,
+      right=np.array([0, 3]),
+      reliability=(0.25, []),
     ),
   ]
   path = tables.write_csv(rows, tmp_path / "table.csv")
