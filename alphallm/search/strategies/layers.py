@@ -68,7 +68,7 @@ def strategy(
   def run(params: Any, rng_key: chex.PRNGKey, problems: Any):
     rng_keys = play.keys_of(rng_key, problems)
     writer = make(params=params, plays=plays)
-    ground, cost = writer.ground(problems)
+    ground, cost = writer.reader.ground(problems)
     fold = jax.vmap(jax.random.fold_in, (0, None))
 
     def is_running(carry):
@@ -81,11 +81,11 @@ def strategy(
       scored = score and functools.partial(score, writer, ground, keys)
       frontier, children, spent = writer.layer(ground, keys, frontier, scored)
       index, drop = select(children.path)
-      frontier = writer.adopt(ground, frontier, children, index)
+      frontier = writer.reader.adopt(ground, frontier, children, index)
       path = rest(settings, paths_lib.reject(frontier.path, drop))
       return time + 1, frontier.replace(path=path), cost + spent
 
-    frontier = writer.begin(ground, width, num_open)
+    frontier = writer.reader.begin(ground, width, num_open)
     _, frontier, cost = jax.lax.while_loop(
       is_running, step, (jnp.int32(0), frontier, cost)
     )

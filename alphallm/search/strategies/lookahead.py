@@ -84,10 +84,10 @@ def _look(num_steps, writer, ground, rng_keys, frontier, children):
   def step(carry):
     time, ahead, cost = carry
     ahead, next_, spent = greedy.layer(ground, rng_keys, ahead)
-    ahead = greedy.adopt(ground, ahead, next_, everyone)
+    ahead = greedy.reader.adopt(ground, ahead, next_, everyone)
     return time + 1, ahead, cost + spent
 
-  ahead = writer.adopt(ground, frontier, children, everyone)
+  ahead = writer.reader.adopt(ground, frontier, children, everyone)
   cost = types.Cost.zeros(ground.length.shape[0])
   _, ahead, cost = jax.lax.while_loop(
     goes_on, step, (jnp.int32(0), ahead, cost)

@@ -89,7 +89,7 @@ def strategy(
   def run(params: Any, rng_key: chex.PRNGKey, problems: Any):
     rng_keys = play.keys_of(rng_key, problems)
     writer = make(params=params)
-    ground, cost = writer.ground(problems)
+    ground, cost = writer.reader.ground(problems)
     fold = jax.vmap(jax.random.fold_in, (0, None))
     batch = rng_keys.shape[0]
 
@@ -142,7 +142,7 @@ def strategy(
       better = urgent > paths_lib.take(left, places)
       places = jnp.where(better, places, room)
       all_ = jnp.broadcast_to(jnp.arange(k)[None], (batch, k))
-      made = writer.adopt(ground, one, children.replace(path=path), all_)
+      made = writer.reader.adopt(ground, one, children.replace(path=path), all_)
       taken = grows & (jnp.arange(room)[None] == top)
       frontier = queue.frontier
       frontier = frontier.replace(path=paths_lib.reject(frontier.path, taken))
@@ -156,7 +156,7 @@ def strategy(
         cost=queue.cost + spent,
       )
 
-    frontier = writer.begin(ground, room, 1)
+    frontier = writer.reader.begin(ground, room, 1)
     root = ground.state.fingerprint[:, None]
     queue = jax.lax.while_loop(
       is_running,
