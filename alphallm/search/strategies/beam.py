@@ -22,7 +22,8 @@ def beam(
 ) -> Callable[..., play.SearchResult]:
   """Return the strategy `(params, rng_key, problems) -> SearchResult`.
 
-  Of the W x K ways on from W paths the W of the highest scores are kept.
+  Of the W x K ways on from W paths the W of the highest scores are kept; those
+  that are finished keep their places, and the best of them is the answer.
 
   Args:
     apply_fn: the network.

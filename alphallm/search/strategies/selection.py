@@ -17,6 +17,9 @@ def highest(
 ) -> tuple[chex.Array, chex.Array]:
   """Keep the children of the highest scores, as a beam does.
 
+  Those that are finished keep their places before all others, and compete in
+  the end, with each other: a value cannot tell a solution from the step before.
+
   Args:
     path: the children, `[B, M]`.
     width: W, how many are kept.
@@ -31,11 +34,11 @@ def highest(
     kept = paths_lib.unlike(path)
   if threshold is not None:
     kept &= path.score >= threshold
-  score = jnp.where(kept, path.score, IMPOSSIBLE)
-  lacking = max(0, width - score.shape[1])
-  score = jnp.pad(score, ((0, 0), (0, lacking)), constant_values=IMPOSSIBLE)
-  best, index = jax.lax.top_k(score, width)
-  return jnp.minimum(index, path.score.shape[1] - 1), best <= IMPOSSIBLE / 2
+  order = jnp.lexsort((-path.score, ~path.finished, ~kept), axis=-1)
+  lacking = max(0, width - order.shape[1])
+  index = jnp.pad(order[:, :width], ((0, 0), (0, lacking)))
+  drop = ~paths_lib.take(kept, index)
+  return index, drop | (jnp.arange(width)[None] >= order.shape[1])
 
 
 def highest_of_each(

@@ -259,7 +259,7 @@ class Solver:
       kids = self.unlike(kids)
     if threshold is not None:
       kids = [c for c in kids if c.score >= threshold]
-    kids = sorted(kids, key=lambda c: -c.score)[:width]
+    kids = sorted(kids, key=lambda c: (not c.over, -c.score))[:width]
     return kids + [None] * (width - len(kids))
 
   def highest_of_each(self, kids, width):
