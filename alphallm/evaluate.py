@@ -139,7 +139,10 @@ def main(argv) -> None:
   print("\n" + tables.by_method(before, after, first) + "\n")
   equal = tables.at_equal_cost(after)
   if equal:
-    print(f"at about equal tokens, by McNemar's exact test:\n\n{equal}\n")
+    print(
+      "at about equal tokens, by McNemar's exact test (of many pairs some differ "
+      f"by chance: p is not corrected for their number):\n\n{equal}\n"
+    )
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
