@@ -140,8 +140,8 @@ def main(argv) -> None:
   equal = tables.at_equal_cost(after)
   if equal:
     print(
-      "at about equal tokens, by McNemar's exact test (of many pairs some differ "
-      f"by chance: p is not corrected for their number):\n\n{equal}\n"
+      "at about equal tokens, by McNemar's exact test (of many pairs some "
+      f"differ by chance: p is not corrected for their number):\n\n{equal}\n"
     )
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
