@@ -205,7 +205,7 @@ def main(argv) -> None:
     print(f"plans of {name}: {written} files in {_PLANS.value}")
   if "mcts" in names:
     most = max(budgets or simulations)
-    search = config_lib.for_evaluation(run, most)
+    search = methods.tree_config(run, most, _PERMISSION.value or "")
     if tree_path:
       result = results[f"mcts_{most}"]
       path = draw(run, search, policies, problems, result, tree_path)

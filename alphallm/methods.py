@@ -113,11 +113,13 @@ def played(run: config_lib.Run, name: str) -> Method:
   return Method(name=name, solve=solve, asks="nothing")
 
 
-def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
+def tree_config(
+  run: config_lib.Run, budget: int, permission: str = ""
+) -> search.SearchConfig:
   """Return the run's tree search with so many simulations a move.
 
   Raises:
-    ValueError: if it cannot be by the permission.
+    ValueError: if it cannot be by the permission; "" is the run's own.
   """
   config = config_lib.for_evaluation(run, budget)
   config = dataclasses.replace(
@@ -128,6 +130,12 @@ def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
       "mcts: a context that is reset consists of what permission='nothing' may "
       "not ask"
     )
+  return config
+
+
+def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
+  """Return the run's tree search as a method; see `tree_config`."""
+  config = tree_config(run, budget, permission)
   return Method(
     name=f"mcts_{budget}",
     solve=measure.solver(run.model.apply, run.task, config),
