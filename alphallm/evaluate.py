@@ -3,13 +3,14 @@
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     [--methods greedy,sampled,best_of_n,mcts] [--problems FOLDER_OR_FILE]
     [--tree OUT.html]
+python -m alphallm.evaluate --config configs/quickstart.py --workdir W
+    --methods all --budgets 4,16 [--guidance value] [--permission rules]
 
 Beside it stands the policy with which the training began. A run that has not
 begun, of a pretrained model, is measured as it is.
 """
 
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from absl import flags
 from alphallm import (
   checkpoint,
   measure,
+  methods,
   metrics,
   plots,
   program,
@@ -32,12 +34,33 @@ from alphallm import config as config_lib
 from alphallm.search import play, tree_search
 from alphallm.tasks import plans
 
-_METHODS = ("greedy", "sampled", "best_of_n", "mcts")
-_MOST_SAMPLES = 512  # of best-of-N, for one problem
+_USUAL = ("greedy", "sampled", "best_of_n", "mcts")
+_ALL = ("greedy", *methods.STRATEGIES, "mcts")
+_METHODS = dict.fromkeys((*_USUAL, *_ALL, "all"))
 _MOST_DRAWN = 4  # problems whose trees are drawn
 
 _METHOD_NAMES = flags.DEFINE_list(
-  "methods", list(_METHODS), f"Which of {', '.join(_METHODS)}."
+  "methods", list(_USUAL), f"Which of {', '.join(_METHODS)}."
+)
+_BUDGETS = flags.DEFINE_list(
+  "budgets",
+  None,
+  "Budgets of all methods but greedy and sampled, in samples or simulations; "
+  "best_of_n is then the best of so many by the guidance. Without it they are "
+  "those of --simulations, and best_of_n gets the tokens of the last mcts.",
+)
+_GUIDANCE = flags.DEFINE_string(
+  "guidance",
+  "",
+  "What scores paths, instead of what each strategy takes by itself: value, "
+  "log_prob, likelihood, checker, self_consistency, semantic_entropy, or a sum "
+  "such as 0.5*value+0.5*likelihood.",
+)
+_PERMISSION = flags.DEFINE_enum(
+  "permission",
+  None,
+  ["nothing", "rules", "checker"],
+  "What searches may ask; by default what the config says; of votes: rules.",
 )
 _SIMULATIONS = flags.DEFINE_list(
   "simulations", ["4", "16", "64"], "Budgets of mcts, in simulations a move."
@@ -59,104 +82,6 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 
 
-class Methods:
-  """Ways to solve the same problems, each compiled once."""
-
-  def __init__(
-    self,
-    run: config_lib.Run,
-    problems: Any,
-    *,
-    methods: list[str],
-    simulations: list[int],
-  ):
-    self._rng_key = jax.random.key(run.seed)
-    self._problems = problems
-    self._shown = methods
-    self._batch_size = run.train.eval_batch_size
-    fixed = {"greedy": config_lib.GREEDY, "sampled": config_lib.SAMPLED}
-    searches = {name: fixed[name] for name in methods if name in fixed}
-    if "best_of_n" in methods:
-      searches["sampled"] = config_lib.SAMPLED
-    if {"mcts", "best_of_n"} & set(methods):
-      for n in sorted(simulations):
-        searches[f"mcts_{n}"] = config_lib.for_evaluation(run, n)
-    self._searches = searches
-    self._solvers = {
-      name: measure.solver(run.model.apply, run.task, search)
-      for name, search in searches.items()
-    }
-
-  def measure(
-    self, params: Any
-  ) -> tuple[list[tables.Row], dict[str, play.SearchResult]]:
-    """Solve the problems by every method.
-
-    Best-of-N samples whole solutions until one is right or the tokens of the
-    largest tree search (by problem) are spent; like it, it may ask the checker.
-
-    Returns:
-      A row for each method, and the result of each but best-of-N by name.
-    """
-    rows, results = [], {}
-    for name, solve in self._solvers.items():
-      began = time.monotonic()
-      result = self._solve(solve, params, self._rng_key)
-      results[name] = result
-      rows.append(
-        tables.Row(
-          name=name,
-          asks=self._searches[name].permission,
-          solved=result.solved,
-          tokens=measure.tokens(result),
-          seconds=time.monotonic() - began,
-          steps=_mean(result.episode.num_steps[result.solved]),
-        )
-      )
-    if "best_of_n" in self._shown:
-      rows.append(self._best_of_n(params, rows[-1]))
-    rows = [row for row in rows if row.name.split("_")[0] in self._kinds()]
-    for row in rows:
-      print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
-    return rows, results
-
-  def _solve(self, solve, params, rng_key) -> play.SearchResult:
-    return measure.run(
-      solve, params, rng_key, self._problems, batch_size=self._batch_size
-    )
-
-  def _kinds(self) -> set[str]:
-    return {name.split("_")[0] for name in self._shown}
-
-  def _best_of_n(self, params: Any, reference: tables.Row) -> tables.Row:
-    """Sample whole solutions until one is right or the tokens are spent."""
-    total = len(reference.solved)
-    solved, steps = np.zeros(total, bool), np.zeros(total)
-    tokens = np.zeros(total, np.int64)
-    began = time.monotonic()
-    for sample in range(_MOST_SAMPLES):
-      open_ = ~solved & (tokens < reference.tokens)
-      if not open_.any():
-        break
-      key = jax.random.fold_in(self._rng_key, 1 + sample)
-      result = self._solve(self._solvers["sampled"], params, key)
-      tokens += np.where(open_, measure.tokens(result), 0)
-      steps = np.where(open_, result.episode.num_steps, steps)
-      solved |= open_ & result.solved
-    return tables.Row(
-      name=f"best_of_n at {reference.name}",
-      asks="checker",
-      solved=solved,
-      tokens=tokens,
-      seconds=time.monotonic() - began,
-      steps=_mean(steps[solved]),
-    )
-
-
-def _mean(x) -> float:
-  return float(np.mean(x)) if len(x) else float("nan")
-
-
 def main(argv) -> None:
   del argv
   unknown = set(_METHOD_NAMES.value) - set(_METHODS)
@@ -165,11 +90,13 @@ def main(argv) -> None:
       f"--methods: {', '.join(sorted(unknown))} is none of "
       f"{', '.join(_METHODS)}"
     )
-  simulations = [int(n) for n in _SIMULATIONS.value if n.isdecimal() and int(n)]
-  if len(simulations) != len(_SIMULATIONS.value) or not simulations:
-    raise config_lib.UserError("--simulations: give positive numbers")
+  simulations = _numbers("--simulations", _SIMULATIONS.value)
+  budgets = _BUDGETS.value and _numbers("--budgets", _BUDGETS.value)
+  names = list(_METHOD_NAMES.value)
+  if "all" in names:
+    names = list(_ALL)
   tree_path = runs.tree_path()
-  if tree_path and "mcts" not in _METHOD_NAMES.value:
+  if tree_path and "mcts" not in names:
     raise config_lib.UserError("--tree: only mcts has one; see --methods")
   workdir = pathlib.Path(program.WORKDIR.value)
   run = config_lib.make_run(program.CONFIG.value, workdir)
@@ -180,6 +107,9 @@ def main(argv) -> None:
     params, iteration = runs.load(run, workdir, _CHECKPOINT.value)
   else:
     params, iteration = runs.load_first(run), 0
+  # As ever: without other budgets it gets the tokens of the last mcts.
+  matched = budgets is None and set(names) <= set(_USUAL)
+  compared = _compared(run, names, budgets or simulations, matched)
   problems = runs.read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"
@@ -188,9 +118,10 @@ def main(argv) -> None:
     f"{jax.devices()[0].platform}",
     flush=True,
   )
-  methods = Methods(
-    run, problems, methods=_METHOD_NAMES.value, simulations=simulations
+  evaluation = methods.Evaluation(
+    run, problems, compared, matched=matched and "best_of_n" in names
   )
+  hidden = () if "mcts" in names else tuple(f"mcts_{n}" for n in simulations)
   before, first = [], "pretrained" if run.pretrained else "random weights"
   policies: dict[str, Any] = {}  # by what they are called
   if _BEFORE.value and iteration:
@@ -198,11 +129,20 @@ def main(argv) -> None:
     # Where the trained ones lie, so that nothing is compiled twice.
     places = jax.tree.map(lambda x: x.sharding, params)
     policies[first] = jax.device_put(runs.load_first(run), places)
-    before, _ = methods.measure(policies[first])
+    before, _ = evaluation.measure(policies[first])
   print("trained:" if iteration else f"{first}:", flush=True)
-  after, results = methods.measure(params)
+  after, results = evaluation.measure(params)
   policies["trained" if iteration else first] = params
+  before, after = (
+    [row for row in rows if row.name not in hidden] for rows in (before, after)
+  )
   print("\n" + tables.by_method(before, after, first) + "\n")
+  equal = tables.at_equal_cost(after)
+  if equal:
+    print(
+      "at about equal tokens, by McNemar's exact test (of many pairs some "
+      f"differ by chance: p is not corrected for their number):\n\n{equal}\n"
+    )
   figures: dict[str, Any] = {}
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
@@ -221,6 +161,18 @@ def main(argv) -> None:
     figures[f"{name}_interval"] = [low, high]
     figures[f"{name}_tokens"] = float(row.tokens.mean())
     figures[f"{name}_permission"] = row.asks
+    if row.coverage is not None:
+      figures[f"{name}_any_path"] = row.coverage
+    if row.right is not None and name.startswith("sampling_"):
+      figures[f"{name}_pass_at"] = {
+        str(k): measure.pass_at(k, row.budget, row.right)
+        for k in range(1, row.budget + 1)
+        if k & (k - 1) == 0 or k == row.budget
+      }
+    if row.reliability is not None:
+      error, curve = row.reliability
+      figures[f"{name}_calibration_error"] = error
+      figures[f"{name}_reliability"] = curve
   for row in before:
     name = f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}"
     figures[name] = row.share
@@ -234,6 +186,14 @@ def main(argv) -> None:
     seeds=[run.seed],
   )
   print(f"figures: {path}")
+  print(f"table: {tables.write_csv(after, workdir / 'evaluation.csv')}")
+  drawn = {}
+  for row in after:
+    name = row.name.split(" ")[0].removesuffix(f"_{row.budget}")
+    drawn.setdefault(name, []).append((float(row.tokens.mean()), row.share))
+  picture = plots.against_tokens(drawn, workdir / "evaluation.png")
+  if picture:
+    print(f"against tokens: {picture}")
   curve = plots.learning_curve(workdir) if iteration else None
   if curve:
     print(f"learning curve: {curve}")
@@ -243,13 +203,47 @@ def main(argv) -> None:
       run.task, problems, results[name], _PROBLEMS.value, _PLANS.value
     )
     print(f"plans of {name}: {written} files in {_PLANS.value}")
-  if "mcts" in _METHOD_NAMES.value:
-    search = config_lib.for_evaluation(run, max(simulations))
+  if "mcts" in names:
+    most = max(budgets or simulations)
+    search = methods.tree_config(run, most, _PERMISSION.value or "")
     if tree_path:
-      result = results[f"mcts_{max(simulations)}"]
+      result = results[f"mcts_{most}"]
       path = draw(run, search, policies, problems, result, tree_path)
       print(f"trees, to be opened in a browser: {path}")
     print("\n" + words.example(run, search, params, problems))
+
+
+def _numbers(flag: str, given: list[str]) -> list[int]:
+  numbers = [int(n) for n in given if n.isdecimal() and int(n)]
+  if len(numbers) != len(given) or not numbers:
+    raise config_lib.UserError(f"{flag}: give positive numbers")
+  return sorted(set(numbers))
+
+
+def _compared(
+  run: config_lib.Run, names: list[str], budgets: list[int], matched: bool
+) -> list[methods.Method]:
+  """Return the methods that are compared; tell which make no sense.
+
+  Raises:
+    UserError: if none is left.
+  """
+  if matched:  # In this order, with that whose tokens it gets.
+    trees = {"mcts", "best_of_n"} & set(names)
+    names = [name for name in ("greedy", "sampled") if name in names]
+    names += ["mcts"] * bool(trees)
+  made, refused = methods.strategies(
+    run,
+    names,
+    budgets,
+    guided_by=_GUIDANCE.value,
+    permission=_PERMISSION.value or "",
+  )
+  if refused and not made:
+    raise config_lib.UserError(f"--methods: {refused[0]}")
+  for reason in refused:
+    print(f"left out: {reason}", flush=True)
+  return made
 
 
 def draw(

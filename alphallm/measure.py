@@ -95,6 +95,65 @@ def interval(successes: int, total: int) -> tuple[float, float]:
   return max(0.0, middle - spread), min(1.0, middle + spread)
 
 
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+  """Return how likely two methods of equal worth differ as much, `p`.
+
+  McNemar's exact test (1947): of the problems that one of them alone solves,
+  each would be the one's or the other's by the toss of a coin. Two-sided.
+
+  Args:
+    first: `[n]` bool, which problems the one solves.
+    second: `[n]` bool, the other.
+  """
+  first, second = np.asarray(first, bool), np.asarray(second, bool)
+  one, other = int((first & ~second).sum()), int((~first & second).sum())
+  n = one + other
+  tail = sum(math.comb(n, k) for k in range(min(one, other) + 1))
+  return min(1.0, 2 * tail / 2**n)
+
+
+def pass_at(k: int, num_samples: int, right: np.ndarray) -> float:
+  """Return the share of problems that k samples of each would solve.
+
+  The mean of 1 − C(n − c, k) / C(n, k), unbiased (Chen et al., 2021, eq. 1).
+
+  Args:
+    k: at most n.
+    num_samples: n, samples of each problem.
+    right: `[problems]`, c, how many of them are right.
+  """
+  every = math.comb(num_samples, k)
+  missed = [math.comb(num_samples - int(c), k) / every for c in right]
+  return 1.0 - float(np.mean(missed))
+
+
+def calibration(
+  values: np.ndarray, solved: np.ndarray, num_bins: int = 10
+) -> tuple[float, list[tuple[float, float, int]]]:
+  """Compare values with outcomes.
+
+  Args:
+    values: `[n]`, in [0, 1], of problems before they are played.
+    solved: `[n]` bool.
+    num_bins: of equal width.
+
+  Returns:
+    The expected calibration error (Guo et al., 2017, eq. 3), and the
+    reliability curve: of each bin that is not empty the mean value, the share
+    solved, and how many there are.
+  """
+  values, solved = np.asarray(values, float), np.asarray(solved, bool)
+  place = np.clip((values * num_bins).astype(int), 0, num_bins - 1)
+  curve, error = [], 0.0
+  for i in range(num_bins):
+    here = place == i
+    if here.any():
+      value, share = float(values[here].mean()), float(solved[here].mean())
+      curve.append((value, share, int(here.sum())))
+      error += here.mean() * abs(value - share)
+  return float(error), curve
+
+
 def tokens(result: play.SearchResult) -> np.ndarray:
   """Return how many tokens the network processed for each problem."""
   return np.asarray(result.cost.decoded) + np.asarray(result.cost.prefilled)

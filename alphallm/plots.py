@@ -61,6 +61,44 @@ def learning_curve(workdir) -> pathlib.Path | None:
   return path
 
 
+def against_tokens(
+  methods: Mapping[str, Sequence[tuple[float, float]]], path
+) -> pathlib.Path | None:
+  """Draw what methods solve against the tokens that they spend.
+
+  Args:
+    methods: by name, the mean tokens a problem and the share solved of each
+      budget.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(7, 4.5))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  for i, (name, points) in enumerate(methods.items()):
+    tokens, shares = zip(*sorted(points), strict=True)
+    axes.plot(
+      tokens,
+      [100 * share for share in shares],
+      marker="osD^v"[i // 10 % 5],
+      markersize=4,
+      label=name,
+    )
+  axes.set(
+    xscale="log",
+    xlabel="tokens processed a problem",
+    ylabel="held-out problems solved, %",
+    ylim=(-2, 102),
+  )
+  axes.grid(alpha=0.3)
+  axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
 def compare(
   panels: Mapping[str, Mapping[str, Sequence[Curve]]],
   path,

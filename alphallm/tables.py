@@ -1,6 +1,9 @@
-"""Methods, measured, as tables in Markdown."""
+"""Methods, measured, as tables in Markdown and in CSV."""
 
+import csv
 import dataclasses
+import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,6 +21,12 @@ class Row:
     tokens: `[n]`, tokens that the network processed for each problem.
     seconds: for all problems, compilation included if it came first.
     steps: mean number of steps of the solved ones.
+    budget: of the method.
+    guidance: what scored its paths, if not what it is scored by by itself.
+    calls: mean passes of the network a problem.
+    right: `[n]`, how many of a method's paths solve each problem; None where it
+      keeps one path.
+    reliability: see `measure.calibration`; None where it tells no values.
   """
 
   name: str
@@ -26,10 +35,20 @@ class Row:
   tokens: np.ndarray
   seconds: float
   steps: float
+  budget: int = 1
+  guidance: str = ""
+  calls: float = float("nan")
+  right: np.ndarray | None = None
+  reliability: tuple[float, list[tuple[float, float, int]]] | None = None
 
   @property
   def share(self) -> float:
     return float(np.mean(self.solved))
+
+  @property
+  def coverage(self) -> float | None:
+    """Share of the problems that any of its paths solves."""
+    return None if self.right is None else float(np.mean(self.right > 0))
 
 
 def by_method(
@@ -45,6 +64,8 @@ def by_method(
   names = ["method", "may ask", *[first] * bool(before)]
   names += ["trained" if before else "solved", "95% interval", "steps"]
   names += ["tokens a problem"]
+  covers = any(row.coverage is not None for row in after)
+  names += ["any path"] * covers
   lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
   for i, row in enumerate(after):
     low, high = measure.interval(int(row.solved.sum()), len(row.solved))
@@ -53,8 +74,63 @@ def by_method(
     lines.append(
       f"| {row.name} | {row.asks} |{then} {row.share:.1%} "
       f"| {low:.1%} to {high:.1%} | {steps} | {row.tokens.mean():.0f} |"
+      + (f" {_share(row.coverage)} |" if covers else "")
     )
   return "\n".join(lines)
+
+
+def _share(number: float | None) -> str:
+  return "–" if number is None else f"{number:.1%}"
+
+
+def pairs(rows: list[Row], ratio: float = 1.25) -> Iterator[tuple[Row, Row]]:
+  """Yield the pairs of rows that spend about as many tokens.
+
+  Args:
+    rows: of the same problems.
+    ratio: how many times the mean tokens of the other, at most.
+  """
+  for i, row in enumerate(rows):
+    for other in rows[i + 1 :]:
+      spent = sorted([row.tokens.mean(), other.tokens.mean()])
+      if spent[1] <= ratio * spent[0]:
+        yield row, other
+
+
+def at_equal_cost(rows: list[Row]) -> str:
+  """Return the pairs of methods that cost about the same, as a table."""
+  lines = [
+    "| method | against | it alone solves | the other alone | p |",
+    "|---|---|---|---|---|",
+  ]
+  for row, other in pairs(rows):
+    one = (row.solved & ~other.solved).sum()
+    two = (~row.solved & other.solved).sum()
+    p = measure.mcnemar(row.solved, other.solved)
+    lines.append(f"| {row.name} | {other.name} | {one} | {two} | {p:.2g} |")
+  return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def write_csv(rows: list[Row], path) -> pathlib.Path:
+  """Write a line for each row; return the path."""
+  path = pathlib.Path(path)
+  with path.open("w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(
+      "method budget permission guidance problems solved low high any_path "
+      "steps tokens calls seconds calibration_error".split()
+    )
+    for row in rows:
+      count = len(row.solved)
+      low, high = measure.interval(int(row.solved.sum()), count)
+      numbers = [row.share, low, high, row.coverage, row.steps]
+      numbers += [row.tokens.mean(), row.calls, row.seconds]
+      numbers += [row.reliability and row.reliability[0]]
+      named = [row.name, row.budget, row.asks, row.guidance, count]
+      writer.writerow(
+        [*named, *("" if x is None else f"{x:.6g}" for x in numbers)]
+      )
+  return path
 
 
 def by_level(levels: np.ndarray, rows: list[Row]) -> str:

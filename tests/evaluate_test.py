@@ -106,6 +106,33 @@ def test_the_same_checkpoint_gives_the_same_figures(workdir):
   assert figures[0] == figures[1]
 
 
+def test_strategies_are_compared(workdir):
+  ended = programs.run(
+    "evaluate",
+    CONFIG,
+    f"--workdir={workdir}",
+    "--num_problems=16",
+    "--methods=vote,beam",
+    "--budgets=2",
+    "--guidance=value",
+    "--permission=rules",
+    "--before=false",
+  )
+  assert ended.code == 0, ended.err
+  summary = json.loads((workdir / "summary.json").read_text())
+  for name in "vote_2", "beam_2":
+    assert summary[f"{name}_permission"] == "rules"
+    assert summary[f"{name}_tokens"] > 0
+  assert 0 <= summary["vote_2_calibration_error"] <= 1
+  assert summary["vote_2_any_path"] >= summary["vote_2"]
+  lines = (workdir / "evaluation.csv").read_text().splitlines()
+  assert [line.split(",")[0] for line in lines] == [
+    "method",
+    "vote_2",
+    "beam_2",
+  ]
+
+
 def test_which_checkpoint_is_loaded(run, workdir):
   for which, step in (("latest", 3), ("best", 2), ("1", 1)):
     params, loaded = runs.load(run, workdir, which)
@@ -130,9 +157,11 @@ def test_problems_are_read_or_drawn(run, tmp_path):
 @pytest.mark.parametrize(
   "flag, words",
   [
-    ("--methods=greedy,beam", ["--methods", "beam", "best_of_n"]),
+    ("--methods=greedy,bream", ["--methods", "bream", "best_of_n"]),
     ("--simulations=4,0", ["--simulations", "positive"]),
     ("--simulations=x", ["--simulations", "positive"]),
+    ("--budgets=0", ["--budgets", "positive"]),
+    ("--guidance=worth", ["--guidance", "worth", "log_prob"]),
     ("--num_problems=0", ["num_problems"]),
     ("--tree=/nowhere/tree.html", ["--tree", "/nowhere is no folder"]),
     ("--checkpoint=worst", ["--checkpoint=worst", "latest, best"]),

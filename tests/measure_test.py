@@ -1,5 +1,7 @@
 """Tests of measuring: batches, independence of them, intervals."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -115,3 +117,44 @@ def test_held_out_problems_of_one_level():
   again = measure.held_out(task, 40, 4)
   jax.tree.map(np.testing.assert_array_equal, drawn, again)
   assert set(task.level_of(measure.held_out(task, 40))) == {3, 4, 5}
+
+
+@pytest.mark.parametrize(
+  "one, other, p",
+  [  # R: binom.test(one, one + other)$p.value
+    (0, 0, 1.0),
+    (5, 5, 1.0),
+    (0, 5, 0.0625),
+    (6, 1, 0.125),
+    (3, 12, 0.03515625),
+  ],
+)
+def test_mcnemar(one, other, p):
+  first = np.array([1] * one + [0] * other + [1, 0, 1], bool)
+  second = np.array([0] * one + [1] * other + [1, 0, 1], bool)
+  assert measure.mcnemar(first, second) == pytest.approx(p)
+  assert measure.mcnemar(second, first) == pytest.approx(p)
+
+
+def test_pass_at_k_is_the_mean_over_all_choices():
+  right = [0, 1, 3, 5]
+  for k in 1, 2, 5:
+    shares = [
+      np.mean(
+        [any(i < c for i in few) for few in itertools.combinations(range(5), k)]
+      )
+      for c in right
+    ]
+    assert measure.pass_at(k, 5, right) == pytest.approx(np.mean(shares))
+
+
+def test_calibration():
+  values = np.array([0.05, 0.05, 0.95, 1.0, 0.45])
+  solved = np.array([0, 1, 1, 1, 0], bool)
+  error, curve = measure.calibration(values, solved)
+  assert curve == [
+    (pytest.approx(0.05), 0.5, 2),
+    (pytest.approx(0.45), 0.0, 1),
+    (pytest.approx(0.975), 1.0, 2),
+  ]
+  assert error == pytest.approx(0.4 * 0.45 + 0.2 * 0.45 + 0.4 * 0.025)

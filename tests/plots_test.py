@@ -52,3 +52,10 @@ def test_compare(tmp_path):
   panels = {"4": {"a": [curve, curve], "b": [curve]}, "5": {"a": [curve]}}
   path = plots.compare(panels, tmp_path / "compare.png")
   assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_against_tokens(tmp_path):
+  pytest.importorskip("matplotlib")
+  methods = {"vote": [(40.0, 0.5), (10.0, 0.25)], "greedy": [(5.0, 0.2)]}
+  path = plots.against_tokens(methods, tmp_path / "tokens.png")
+  assert path.read_bytes().startswith(b"\x89PNG")

@@ -21,6 +21,7 @@ import dataclasses, functools, sys
 sys.path[:0] = sys.argv[3:]
 import conftest, jax, toy_task
 from jax.experimental import topologies
+from alphallm import search as strategies
 from alphallm import selfplay, sharding
 from alphallm.learning import learner, replay
 from alphallm.models import transformer
@@ -84,6 +85,10 @@ if program == "self_play":
     play_round, mesh, donate_argnums=1).lower(params, slots, next_problems)
 elif program == "solve":
   lowered = sharding.shard_self_play(solve, mesh).lower(params, keys, problems)
+elif program.startswith("search."):
+  make = getattr(strategies, program.removeprefix("search."))
+  lowered = sharding.shard_self_play(make(apply_fn, task), mesh).lower(
+    params, keys, problems)
 else:
   lowered = jax.jit(learn, donate_argnums=0).lower(state, buffer, key, number)
 compiled = lowered.compile()
@@ -123,6 +128,24 @@ def compiled(topology, program):
     pytest.param("v6e:2x4", "self_play", marks=pytest.mark.slow),
     pytest.param("v5e:2x4", "solve", marks=pytest.mark.slow),
     pytest.param("v6e:2x4", "solve", marks=pytest.mark.slow),
+    *(
+      pytest.param("v5e:2x4", f"search.{name}", marks=pytest.mark.slow)
+      for name in (
+        "greedy",
+        "sampling",
+        "vote",
+        "best_of_n",
+        "beam",
+        "dvts",
+        "rebase",
+        "lookahead",
+        "breadth_first",
+        "depth_first",
+        "best_first",
+      )
+    ),
+    pytest.param("v6e:2x4", "search.rebase", marks=pytest.mark.slow),
+    pytest.param("v6e:2x4", "search.best_first", marks=pytest.mark.slow),
   ],
 )
 def test_no_chip_waits_for_another(topology, program):

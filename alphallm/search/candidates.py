@@ -127,6 +127,7 @@ def sample(
   distinct: bool = True,
   temperature: chex.Numeric = 1.0,
   truncation: truncation_lib.Truncation = truncation_lib.NO_TRUNCATION,
+  active: chex.Array | None = None,
 ) -> tuple[Candidates, chex.Array]:
   """Sample K steps: without replacement, or independently of each other.
 
@@ -154,6 +155,8 @@ def sample(
     temperature: divides the logits; may be traced. The reported
       log-probabilities are those of the distribution sampled from.
     truncation: which tokens may be sampled.
+    active: `[B]` bool, for which problems steps are wanted; the others get
+      steps without tokens, and nobody waits for them. `None`: for all.
 
   Returns:
     The candidates, and how many tokens the network processed, `[B]`.
@@ -199,6 +202,7 @@ def sample(
       left_out = left_out[rows, parent, token]
       correction += jnp.where(beams.ended[rows, parent], 0.0, left_out)
     was_ended = beams.ended[rows, parent]
+    token = jnp.where(was_ended, tokenizer.PAD_ID, token)
     is_stop = jnp.isin(token, jnp.asarray(stop_ids))
     return beams.replace(
       time=beams.time + 1,
@@ -235,6 +239,8 @@ def sample(
   is_root = (jnp.arange(k) == 0) | (not distinct)
   first = jnp.where(is_root, 0.0, IMPOSSIBLE)
   first = jnp.broadcast_to(first, (batch, k))
+  if active is None:
+    active = jnp.ones((batch,), bool)
   beams = _Beams(
     time=jnp.zeros((), jnp.int32),
     tokens=jnp.full((batch, k, t), tokenizer.PAD_ID, jnp.int32),
@@ -242,7 +248,7 @@ def sample(
     log_probs=first,
     perturbed=first,
     correction=jnp.zeros((batch, k)),
-    ended=jnp.zeros((batch, k), bool),
+    ended=jnp.broadcast_to(~active[:, None], (batch, k)),
     branches=branches_lib.bare(segments[0].kv, k, t - 1, fork=distinct),
     model_tokens=jnp.zeros((batch,), jnp.int32),
   )

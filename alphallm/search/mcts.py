@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import chex
-import jax
-import jax.numpy as jnp
 
 from alphallm.models import network
 from alphallm.search import play, policies, search_config
@@ -23,7 +21,8 @@ def mcts(
   """Return the search `(params, rng_key, problems, **dials) -> SearchResult`.
 
   It is pure and made for `jax.jit`; a problem's result depends on the key and
-  on its place in the batch, and on no other problem. The dials are those of
+  on its place in the batch (or on its own key, if `rng_key` is `[B]` of them),
+  and on no other problem. The dials are those of
   `SearchConfig.dials`, `num_simulations` and others: given at the call, they
   may be traced, and change without compiling again.
 
@@ -39,14 +38,12 @@ def mcts(
   config = search_config.SearchConfig(policy=policy, **settings)
 
   def run(params, rng_key, problems, **dials: chex.Numeric):
-    batch = jax.tree.leaves(problems)[0].shape[0]
-    fold = jax.vmap(jax.random.fold_in, (None, 0))
     return play.solve(
       apply_fn,
       task,
       config,
       params,
-      fold(rng_key, jnp.arange(batch)),
+      play.keys_of(rng_key, problems),
       problems,
       max_moves=max_moves,
       dials=config.dials(**dials),

@@ -44,6 +44,8 @@ class SearchResult:
     episode: every state, candidate and weight, `[B, ...]`.
     tree: of the first move, its embeddings `nodes.Node`s; None where it was
       not asked for.
+    paths: all W paths that a strategy has kept, `strategies.paths.Path`s
+      `[B, W, ...]`; None of a tree search.
   """
 
   tokens: chex.Array
@@ -53,6 +55,7 @@ class SearchResult:
   cost: types.Cost
   episode: types.Episode
   tree: mctx.Tree | None = None
+  paths: Any = None
 
   @property
   def candidates(self) -> chex.Array:
@@ -74,6 +77,20 @@ class SearchResult:
     steps = np.asarray(self.episode.steps[row])
     lengths = np.asarray(self.episode.step_lengths[row])
     return steps[np.arange(steps.shape[1]) < lengths[:, None]]
+
+
+def keys_of(rng_key: chex.PRNGKey, problems: Any) -> chex.PRNGKey:
+  """Return a key for each problem, `[B]`.
+
+  Args:
+    rng_key: one for all, which is folded with each problem's place in the batch
+      (consumed); or `[B]` of them already.
+    problems: `[B, ...]`.
+  """
+  if rng_key.ndim:
+    return rng_key
+  batch = jax.tree.leaves(problems)[0].shape[0]
+  return jax.vmap(jax.random.fold_in, (None, 0))(rng_key, jnp.arange(batch))
 
 
 def start(task: base.Task, num_targets: int, problem: Any) -> Trace:

@@ -7,6 +7,7 @@ process of its own with a limit of time and memory.
 
 import fractions
 import functools
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -66,6 +67,20 @@ def number(text: str) -> fractions.Fraction | None:
   if below and not int(below):
     return None
   return fractions.Fraction(above) / (int(below) if below else 1)
+
+
+def hashed(found: str | None) -> int:
+  """Return a number of 32 bits that is equal for equal answers; 0 for none.
+
+  Numbers are equal however they are written; other answers if they are the
+  same text.
+  """
+  if found is None:
+    return 0
+  value = number(found)
+  text = found.strip() if value is None else str(value)
+  digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
+  return max(1, int.from_bytes(digest, "little"))
 
 
 def equal(golds: Sequence[str], found: Sequence[str | None]) -> list[bool]:

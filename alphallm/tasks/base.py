@@ -126,6 +126,13 @@ class Task(abc.ABC):
       length: `[]` int32, number of tokens of the step.
     """
 
+  def answer(self, state: types.State) -> chex.Array:
+    """Return what a state that is over answers, `[]` uint32.
+
+    Equal for equal answers, which is what votes are counted by; 0 for none.
+    """
+    return state.fingerprint
+
   @abc.abstractmethod
   def random_step(
     self, rng_key: chex.PRNGKey, state: types.State

@@ -11,8 +11,12 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from alphallm import types
 from alphallm.tasks import answers, hashing, text
 from alphallm.tokenizer import chat
 
@@ -166,6 +170,27 @@ class Questions(text.Text):
   def read_problems(self, path) -> text.Problem:
     """Read JSON lines `{"question": ..., "answer": ...}`, as of GSM8K."""
     return self.pose(read_questions(path))
+
+  def answer(self, state: types.State) -> chex.Array:
+    """Return a hash of the answer that a text ends with, `[]` uint32."""
+    shape = jax.ShapeDtypeStruct((), jnp.uint32)
+    inner = state.inner
+    return jax.pure_callback(
+      self._answers,
+      shape,
+      inner.response,
+      jnp.where(state.terminated, inner.length, 0),
+      vmap_method="broadcast_all",
+    )
+
+  def _answers(self, responses, lengths) -> np.ndarray:
+    responses, lengths = np.asarray(responses), np.asarray(lengths)
+    hashes = np.zeros(lengths.shape, np.uint32)
+    for place in np.argwhere(lengths > 0):
+      response = responses[tuple(place)][: lengths[tuple(place)]]
+      found = answers.extract(self.tokenizer.decode(response))
+      hashes[tuple(place)] = answers.hashed(found)
+    return hashes
 
   def score(self, problems: list[Any], responses: list[np.ndarray]):
     """Return 1 for each response that ends in the right answer, else 0."""

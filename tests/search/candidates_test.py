@@ -238,6 +238,22 @@ def test_ends_as_soon_as_every_candidate_has():
   assert np.all(tokens == 4 * 4)
 
 
+@pytest.mark.parametrize("distinct", [True, False])
+def test_nothing_is_written_where_nothing_is_wanted(distinct):
+  params, keys = toy_params(9, seed=4), keys_like(3, 5)
+  args = params, keys, np.array([PROMPT] * 3), np.array([3] * 3)
+  run = sampler.__wrapped__  # an array is no key of a cache
+  whole, tokens = run(4, 6, (5,), distinct=distinct)(*args)
+  active = jnp.array([True, False, True])
+  found, spent = run(4, 6, (5,), distinct=distinct, active=active)(*args)
+  assert not np.any(found.tokens[1]) and not np.any(found.lengths[1])
+  assert spent.tolist() == (tokens * active).tolist()
+  for row in 0, 2:
+    np.testing.assert_array_equal(found.tokens[row], whole.tokens[row])
+  none = run(4, 6, (5,), distinct=distinct, active=jnp.zeros(3, bool))(*args)
+  assert not np.any(none[1]) and not np.any(none[0].tokens)
+
+
 def test_one_token_steps():
   params = toy_params(9)
   found, tokens = draw(params, keys_like(2), 3, 1, (3,))

@@ -136,3 +136,13 @@ def test_text_is_never_run(tmp_path, monkeypatch):
     found = [text, answers.extract(f"\\boxed{{{text}}}")]
     assert answers.equal(["2", "2"], found) == [False, False]
   assert not list(pathlib.Path(tmp_path).iterdir())
+
+
+def test_equal_answers_have_equal_hashes():
+  alike = ["1,234", " 1234.", "$1234", "1234.0", "2468/2"]
+  assert len({answers.hashed(text) for text in alike}) == 1
+  unlike = ["1", "2", "-1", "1/2", "x", "x+1", ""]
+  hashes = {answers.hashed(text) for text in unlike}
+  assert len(hashes) == len(unlike) and 0 not in hashes
+  assert answers.hashed(None) == 0
+  assert max(hashes) < 2**32

@@ -1,0 +1,325 @@
+"""The methods that the evaluation compares, each with its budgets."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from alphallm import config as config_lib
+from alphallm import measure, search, tables
+from alphallm.search import play
+
+_MOST_SAMPLES = 512  # of the best-of-N that spends what another method does
+_CHILDREN = 4  # K of strategies that keep a few of their paths' ways on
+
+
+def _samples(make):
+  return lambda n, k: (make, {"num_samples": n})
+
+
+def _layers(make):
+  """Spend n steps sampled at each depth: n / K paths with K ways on each."""
+
+  def of(n, k):
+    few = min(_CHILDREN, n)
+    return make, {"width": max(1, n // few), "num_candidates": few}
+
+  return of
+
+
+def _queue(make):
+  return lambda n, k: (make, {"num_expansions": n, "num_candidates": k})
+
+
+# By name: (budget, K of the run's search) -> the strategy and its settings.
+STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
+  "sampling": _samples(search.sampling),
+  "vote": _samples(search.vote),
+  "best_of_n": _samples(search.best_of_n),
+  "rejection": lambda n, k: (
+    search.best_of_n,
+    {"num_samples": n, "reject": 0.25},
+  ),
+  "beam": _layers(search.beam),
+  "dvts": _layers(search.dvts),
+  "rebase": _samples(search.rebase),
+  "lookahead": _layers(search.lookahead),
+  "breadth_first": _layers(search.breadth_first),
+  "depth_first": _queue(search.depth_first),
+  "best_first": _queue(search.best_first),
+}
+PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
+_UNGUIDED = ("greedy", "sampled", "sampling", "mcts")
+
+_GUIDANCES = {
+  "value": search.guidance.value,
+  "log_prob": search.guidance.log_prob,
+  "likelihood": search.guidance.likelihood,
+  "checker": search.guidance.checker,
+  "self_consistency": search.guidance.self_consistency,
+  "semantic_entropy": search.guidance.semantic_entropy,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """A way to solve problems, compiled once.
+
+  Attributes:
+    name: with its budget.
+    solve: `(params, rng_keys, problems) -> SearchResult`, jitted.
+    asks: what it may ask of the environment while it searches.
+    budget: samples, steps sampled at a depth, states taken up, or simulations a
+      move; 1 for the policy alone.
+    guidance: what scores its paths; "" for its own.
+  """
+
+  name: str
+  solve: Callable[..., play.SearchResult]
+  asks: str
+  budget: int = 1
+  guidance: str = ""
+
+
+def guidance(text: str) -> search.guidance.Guidance:
+  """Return the guidance of a name, or of a sum such as "0.5*value+0.5*checker".
+
+  Raises:
+    UserError: if a name is not known, or a weight is no number.
+  """
+
+  def part(term):
+    weight, star, name = term.rpartition("*")
+    try:
+      return float(weight) if star else 1.0, _GUIDANCES[name.strip()]()
+    except (KeyError, ValueError) as error:
+      raise config_lib.UserError(
+        f"--guidance: {term!r} is none of {', '.join(_GUIDANCES)}, nor a "
+        "number * one of them"
+      ) from error
+
+  parts = [part(term) for term in text.split("+")]
+  if len(parts) == 1 and parts[0][0] == 1:
+    return parts[0][1]
+  return search.guidance.mix(*parts)
+
+
+def played(run: config_lib.Run, name: str) -> Method:
+  """Return the policy alone: greedy or sampled."""
+  solve = jax.jit(PLAYED[name](run.model.apply, run.task))
+  return Method(name=name, solve=solve, asks="nothing")
+
+
+def tree_config(
+  run: config_lib.Run, budget: int, permission: str = ""
+) -> search.SearchConfig:
+  """Return the run's tree search with so many simulations a move.
+
+  Raises:
+    ValueError: if it cannot be by the permission; "" is the run's own.
+  """
+  config = config_lib.for_evaluation(run, budget)
+  config = dataclasses.replace(
+    config, permission=permission or config.permission
+  )
+  if config.permission == "nothing" and run.task.context == "reset":
+    raise ValueError(
+      "mcts: a context that is reset consists of what permission='nothing' may "
+      "not ask"
+    )
+  return config
+
+
+def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
+  """Return the run's tree search as a method; see `tree_config`."""
+  config = tree_config(run, budget, permission)
+  return Method(
+    name=f"mcts_{budget}",
+    solve=measure.solver(run.model.apply, run.task, config),
+    asks=config.permission,
+    budget=budget,
+  )
+
+
+def strategy(
+  run: config_lib.Run,
+  name: str,
+  budget: int,
+  *,
+  guided_by: str = "",
+  permission: str = "",
+) -> Method:
+  """Return a strategy with a budget.
+
+  Args:
+    run: of the policy.
+    name: of `STRATEGIES`.
+    budget: see `Method`.
+    guided_by: for `guidance`; "": by the strategy's own.
+    permission: what may be asked; "": what the run's search may, but for votes
+      and samples, which need the rules alone.
+
+  Raises:
+    ValueError: if the guidance makes no sense for the strategy.
+  """
+  make, settings = STRATEGIES[name](budget, run.search.num_candidates)
+  usual = "rules" if name in ("vote", "sampling") else run.search.permission
+  settings["permission"] = permission or usual
+  guided_by = "" if name in _UNGUIDED else guided_by
+  if guided_by:
+    settings["guidance"] = guidance(guided_by)
+  return Method(
+    name=f"{name}_{budget}",
+    solve=jax.jit(make(run.model.apply, run.task, **settings)),
+    asks=settings["permission"],
+    budget=budget,
+    guidance=guided_by,
+  )
+
+
+def strategies(
+  run: config_lib.Run,
+  names: Sequence[str],
+  budgets: Sequence[int],
+  *,
+  guided_by: str = "",
+  permission: str = "",
+) -> tuple[list[Method], list[str]]:
+  """Return strategies, each with each budget, and why others were left out.
+
+  Args:
+    run: of the policy.
+    names: of `STRATEGIES`, "greedy", "sampled" or "mcts".
+    budgets: see `Method`.
+    guided_by: see `strategy`.
+    permission: see `strategy`.
+
+  Raises:
+    UserError: if `guided_by` is no guidance.
+  """
+  if guided_by:
+    guidance(guided_by)  # refuses what is no guidance at all
+
+  def make(name, budget):
+    if name == "mcts":
+      return tree(run, budget, permission)
+    return strategy(
+      run, name, budget, guided_by=guided_by, permission=permission
+    )
+
+  made, refused = [], []
+  for name in names:
+    if name in PLAYED:
+      made.append(played(run, name))
+      continue
+    try:
+      made += [make(name, budget) for budget in sorted(budgets)]
+    except ValueError as error:
+      refused.append(str(error))
+  return made, refused
+
+
+class Evaluation:
+  """The same problems, solved by several methods, each compiled once."""
+
+  def __init__(
+    self,
+    run: config_lib.Run,
+    problems: Any,
+    compared: list[Method],
+    *,
+    matched: bool = False,
+  ):
+    """Prepare.
+
+    Args:
+      run: of the policy.
+      problems: `[n, ...]`.
+      compared: the methods.
+      matched: whether best-of-N is one more: whole solutions are sampled until
+        one is right or the tokens of the last method (by problem) are spent;
+        it may ask the checker.
+    """
+    self._rng_key = jax.random.key(run.seed)
+    self._problems = problems
+    self._batch_size = run.train.eval_batch_size
+    self._methods = compared
+    self._sampled = played(run, "sampled") if matched else None
+
+  def measure(
+    self, params: Any
+  ) -> tuple[list[tables.Row], dict[str, play.SearchResult]]:
+    """Solve the problems by every method.
+
+    Returns:
+      A row for each method, and the result of each but best-of-N by name.
+    """
+    rows, results = [], {}
+    for method in self._methods:
+      began = time.monotonic()
+      result = self._solve(method, params, self._rng_key)
+      results[method.name] = result.replace(paths=None)
+      paths, value = result.paths, np.asarray(result.value)
+      several = paths is not None and paths.over.shape[1] > 1
+      rows.append(
+        tables.Row(
+          name=method.name,
+          asks=method.asks,
+          solved=result.solved,
+          tokens=measure.tokens(result),
+          seconds=time.monotonic() - began,
+          steps=_mean(result.episode.num_steps[result.solved]),
+          budget=method.budget,
+          guidance=method.guidance,
+          calls=_mean(result.cost.model_calls),
+          right=paths.solved.sum(axis=1) if several else None,
+          reliability=measure.calibration(value, result.solved),
+        )
+      )
+      _tell(rows[-1])
+    if self._sampled:
+      rows.append(self._best_of_n(params, rows[-1]))
+      _tell(rows[-1])
+    return rows, results
+
+  def _solve(self, method, params, rng_key) -> play.SearchResult:
+    # Of many paths fewer problems at a time, for they lie in memory together.
+    size = max(1, self._batch_size // max(1, method.budget // 4))
+    return measure.run(
+      method.solve, params, rng_key, self._problems, batch_size=size
+    )
+
+  def _best_of_n(self, params: Any, reference: tables.Row) -> tables.Row:
+    """Sample whole solutions until one is right or the tokens are spent."""
+    total = len(reference.solved)
+    solved, steps = np.zeros(total, bool), np.zeros(total)
+    tokens = np.zeros(total, np.int64)
+    began = time.monotonic()
+    for sample in range(_MOST_SAMPLES):
+      open_ = ~solved & (tokens < reference.tokens)
+      if not open_.any():
+        break
+      key = jax.random.fold_in(self._rng_key, 1 + sample)
+      result = self._solve(self._sampled, params, key)
+      tokens += np.where(open_, measure.tokens(result), 0)
+      steps = np.where(open_, result.episode.num_steps, steps)
+      solved |= open_ & result.solved
+    return tables.Row(
+      name=f"best_of_n at {reference.name}",
+      asks="checker",
+      solved=solved,
+      tokens=tokens,
+      seconds=time.monotonic() - began,
+      steps=_mean(steps[solved]),
+    )
+
+
+def _tell(row: tables.Row) -> None:
+  print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
+
+
+def _mean(x) -> float:
+  return float(np.mean(x)) if len(x) else float("nan")

@@ -1,0 +1,240 @@
+"""Reading: the network passes every token of all paths once.
+
+The prompt once for all paths of a problem, each step for the path that it is
+kept for; keys and values of what was read lie with the path.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm import tokenizer, types
+from alphallm.models import attention, network
+from alphallm.search import context as context_lib
+from alphallm.search.strategies import paths as paths_lib
+from alphallm.search.truncation import IMPOSSIBLE
+from alphallm.tasks import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+  """Reads the paths of a strategy.
+
+  Attributes:
+    apply_fn: the network, see `alphallm.models.network`.
+    params: of the network.
+    task: the environment.
+    sees: whether what it answers is in the context.
+  """
+
+  apply_fn: network.Network
+  params: Any
+  task: base.Task
+  sees: bool
+
+  @property
+  def _resets(self) -> bool:
+    return self.task.context == "reset"
+
+  def ground(self, problems: Any) -> tuple[paths_lib.Ground, types.Cost]:
+    """Read the prompts of B problems."""
+    state = jax.vmap(self.task.init)(problems)
+    begin = functools.partial(context_lib.initial, self.task)
+    context = jax.vmap(begin)(problems)
+    active = ~state.terminated
+    tokens = jnp.where(active[:, None], context.tokens, tokenizer.PAD_ID)
+    places = jnp.arange(context.tokens.shape[1])[None]
+    output = self.apply_fn(
+      self.params,
+      tokens[:, None],
+      jnp.broadcast_to(places[:, None], tokens[:, None].shape),
+      read=(context.lengths - 1)[:, None, None],
+    )
+    spent = active.astype(jnp.int32)
+    ground = paths_lib.Ground(
+      state=state,
+      prompt=attention.Segment(
+        kv=jax.tree.map(lambda x: x[:, 0], output.kv),
+        mask=(places < context.lengths[:, None])[:, None, None],
+      ),
+      length=context.lengths,
+      logits=output.logits[:, 0, 0],
+      value=jax.nn.sigmoid(output.value_logits[:, 0, 0]),
+    )
+    cost = types.Cost(
+      decoded=jnp.zeros_like(spent),
+      prefilled=context.lengths * spent,
+      model_calls=spent,
+      nodes=spent,
+    )
+    return ground, cost
+
+  def begin(
+    self, ground: paths_lib.Ground, width: int, num_open: int
+  ) -> paths_lib.Frontier:
+    """Return W places, of which the first `num_open` hold empty paths."""
+    task, batch = self.task, ground.length.shape[0]
+    d, t = task.max_steps, task.max_step_tokens
+    spread = lambda x: jnp.broadcast_to(
+      x[:, None], (batch, width, *x.shape[1:])
+    )
+    is_open = jnp.broadcast_to(
+      jnp.arange(width)[None] < num_open, (batch, width)
+    )
+    zeros = jnp.zeros((batch, width), jnp.int32)
+    state = jax.tree.map(spread, ground.state)
+    path = paths_lib.Path(
+      state=state,
+      tokens=jnp.zeros((batch, width, d, t), jnp.int32),
+      lengths=jnp.zeros((batch, width, d), jnp.int32),
+      num_steps=zeros,
+      log_prob=jnp.zeros((batch, width)),
+      value=spread(ground.value),
+      answer=zeros.astype(jnp.uint32),
+      score=jnp.where(is_open, 0.0, IMPOSSIBLE),
+      over=~is_open | state.terminated,
+    )
+    if self._resets:
+      added = task.max_observation_tokens
+      kv = jax.tree.map(spread, ground.prompt.kv)
+    else:
+      added = t + task.max_observation_tokens * self.sees
+      empty = lambda x: jnp.zeros(
+        (batch, width, *x.shape[1:-2], d * added, x.shape[-1]), x.dtype
+      )
+      kv = jax.tree.map(empty, ground.prompt.kv)
+    return paths_lib.Frontier(
+      path=path,
+      logits=spread(ground.logits),
+      place=spread(ground.length),
+      kv=kv,
+      unread=types.Context(
+        tokens=jnp.zeros((batch, width, added), jnp.int32), lengths=zeros
+      ),
+    )
+
+  def read_children(
+    self,
+    ground: paths_lib.Ground,
+    frontier: paths_lib.Frontier,
+    children: paths_lib.Children,
+  ) -> tuple[paths_lib.Children, types.Cost]:
+    """Pass the tokens of all children, before any is chosen."""
+    batch, width = frontier.place.shape
+    grouped = jax.tree.map(
+      lambda x: x.reshape(batch, width, -1, *x.shape[2:]), children.unread
+    )
+    read, cost = self._pass(ground, frontier, grouped)
+    read = jax.tree.map(lambda x: x.reshape(batch, -1, *x.shape[3:]), read)
+    path = children.path
+    value = jnp.where(read.lengths > 0, read.value, path.value)
+    return children.replace(path=path.replace(value=value), read=read), cost
+
+  def catch_up(
+    self, ground: paths_lib.Ground, frontier: paths_lib.Frontier
+  ) -> tuple[paths_lib.Frontier, types.Cost]:
+    """Pass what has not been read yet of the paths of a frontier."""
+    over, unread = frontier.path.over, frontier.unread
+    unread = types.Context(
+      tokens=jnp.where(over[..., None], tokenizer.PAD_ID, unread.tokens),
+      lengths=jnp.where(over, 0, unread.lengths),
+    )
+
+    def read(frontier):
+      spans = jax.tree.map(lambda x: x[:, :, None], unread)
+      read, cost = self._pass(ground, frontier, spans)
+      read = jax.tree.map(lambda x: x[:, :, 0], read)
+      path = frontier.path
+      value = jnp.where(read.lengths > 0, read.value, path.value)
+      frontier = self._append(ground, frontier, read)
+      return frontier.replace(path=path.replace(value=value)), cost
+
+    return jax.lax.cond(
+      jnp.any(unread.lengths > 0),
+      read,
+      lambda frontier: (frontier, types.Cost.zeros(over.shape[0])),
+      frontier,
+    )
+
+  def adopt(
+    self,
+    ground: paths_lib.Ground,
+    frontier: paths_lib.Frontier,
+    children: paths_lib.Children,
+    index: chex.Array,
+  ) -> paths_lib.Frontier:
+    """Return a frontier of the children at `[B, W']`."""
+    chosen = paths_lib.take(children, index)
+    behind = paths_lib.take(frontier, chosen.parent)
+    frontier = behind.replace(path=chosen.path, unread=chosen.unread)
+    if chosen.read is None:
+      return frontier
+    return self._append(ground, frontier, chosen.read)
+
+  def segments(
+    self, ground: paths_lib.Ground, frontier: paths_lib.Frontier
+  ) -> list[attention.Segment]:
+    """Return what new tokens of one path of each problem attend to."""
+    begin = jnp.zeros_like(ground.length) if self._resets else ground.length
+    room = jax.tree.leaves(frontier.kv)[0].shape[attention.TOKENS]
+    held = jnp.arange(room)[None] < (frontier.place - begin)[:, None]
+    own = attention.Segment(kv=frontier.kv, mask=held[:, None, None])
+    return [own] if self._resets else [ground.prompt, own]
+
+  def _pass(self, ground, frontier, spans):
+    """Pass spans `[B, W, K, S]` that follow the paths of a frontier."""
+
+    def one(frontier, spans):
+      start = jnp.zeros_like(frontier.place) if self._resets else frontier.place
+      offsets = jnp.arange(spans.tokens.shape[-1])[None]
+      places = (start[:, None] + offsets)[:, None]
+      return self.apply_fn(
+        self.params,
+        spans.tokens,
+        jnp.broadcast_to(places, spans.tokens.shape),
+        segments=() if self._resets else self.segments(ground, frontier),
+        read=jnp.maximum(spans.lengths - 1, 0)[..., None],
+      )
+
+    output = jax.vmap(one, 1, 1)(frontier, spans)
+    is_read = spans.lengths > 0
+    count = lambda x: jnp.sum(x, axis=(1, 2)).astype(jnp.int32)
+    read = paths_lib.Read(
+      logits=output.logits[..., 0, :],
+      value=jax.nn.sigmoid(output.value_logits[..., 0]),
+      kv=output.kv,
+      lengths=spans.lengths,
+    )
+    cost = types.Cost(
+      decoded=jnp.zeros_like(ground.length),
+      prefilled=count(spans.lengths),
+      model_calls=jnp.any(is_read, axis=(1, 2)).astype(jnp.int32),
+      nodes=count(is_read),
+    )
+    return read, cost
+
+  def _append(self, ground, frontier, read):
+    """Return the frontier with what was read behind each path."""
+    begin = ground.length[:, None]
+    if self._resets:
+      used = start = jnp.zeros_like(frontier.place)
+    else:
+      start, used = frontier.place, frontier.place - begin
+    room = jax.tree.leaves(frontier.kv)[0].shape[attention.TOKENS]
+    offsets = jnp.arange(jax.tree.leaves(read.kv)[0].shape[attention.TOKENS])
+    is_token = offsets[None, None] < read.lengths[..., None]
+    places = jnp.where(is_token, used[..., None] + offsets[None, None], room)
+    is_read = read.lengths > 0
+    write = jax.vmap(attention.put, 1, 1)
+    return frontier.replace(
+      logits=paths_lib.where(is_read, read.logits, frontier.logits),
+      place=jnp.where(is_read, start + read.lengths, frontier.place),
+      kv=jax.tree.map(lambda x, y: write(x, y, places), frontier.kv, read.kv),
+      unread=frontier.unread.replace(
+        lengths=jnp.zeros_like(frontier.unread.lengths)
+      ),
+    )

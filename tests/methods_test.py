@@ -1,0 +1,59 @@
+"""Tests of the methods that are compared."""
+
+import pytest
+import tiny_config
+
+from alphallm import config, methods
+
+
+@pytest.fixture(scope="module")
+def run():
+  return config.make_run(tiny_config.get_config())
+
+
+def test_guidance_from_words():
+  assert methods.guidance("value").name == "value"
+  mixed = methods.guidance("0.25*value + 0.75*likelihood")
+  assert mixed.name == "0.25*value+0.75*likelihood" and mixed.is_share
+  for words in "worth", "x*value", "value+", "":
+    with pytest.raises(config.UserError, match="--guidance.*none of value"):
+      methods.guidance(words)
+
+
+def test_budgets_and_permissions(run):
+  names = ["greedy", "vote", "beam", "mcts"]
+  made, refused = methods.strategies(run, names, [8, 2])
+  assert [method.name for method in made] == (
+    ["greedy", "vote_2", "vote_8", "beam_2", "beam_8", "mcts_2", "mcts_8"]
+  )
+  assert not refused
+  asks = {method.name: method.asks for method in made}
+  assert asks["greedy"] == "nothing" and asks["vote_2"] == "rules"
+  assert asks["beam_8"] == asks["mcts_8"] == "checker"
+
+
+def test_what_makes_no_sense_is_left_out_with_its_reason(run):
+  names = ["greedy", "sampling", "vote", "best_of_n", "beam"]
+  made, refused = methods.strategies(
+    run, names, [2, 4], guided_by="self_consistency", permission="rules"
+  )
+  assert {method.name for method in made} == (
+    {"greedy", "sampling_2", "sampling_4", "vote_2", "vote_4"}
+    | {"best_of_n_2", "best_of_n_4"}
+  )
+  assert len(refused) == 1 and "beam by self_consistency" in refused[0]
+
+
+def test_as_many_steps_are_sampled_as_the_budget_says():
+  for name, strategy in methods.STRATEGIES.items():
+    for budget in 1, 2, 4, 6, 16:
+      _, settings = strategy(budget, 8)
+      if "width" in settings:
+        spent = settings["width"] * settings["num_candidates"]
+      else:
+        (spent,) = (
+          n
+          for key, n in settings.items()
+          if key in ("num_samples", "num_expansions")
+        )
+      assert budget - 3 < spent <= budget, name
