@@ -209,7 +209,7 @@ def _loop(
   config = trainer.run.train
   total = config.num_iterations
   measurement = trainer_lib.Measurement(trainer.run)
-  progress = metrics.Progress(total - start, "training")
+  progress = metrics.Progress(total, "training")
   began = time.monotonic()
   if start == 0:
     figures = measurement(state.learner.average)
@@ -277,7 +277,7 @@ def _loop(
           metrics=figures if measures else None,
         )
       began = time.monotonic()
-    progress.update(done - start, _words(figures))
+    progress.update(done, _words(figures))
     if stopping:
       checkpointer.wait()
       progress.close()
