@@ -9,6 +9,7 @@ import tempfile
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 from alphallm import compilation  # noqa: E402
 
@@ -16,3 +17,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 compilation.enable_compilation_cache(
   pathlib.Path(tempfile.gettempdir()) / f"alphallm-tests-{getpass.getuser()}"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def let_programs_go():
+  """Drop what a module has compiled.
+
+  Programs are mapped into memory, and Linux lets a process have 65,530 maps:
+  those of the whole suite would be nearly as many.
+  """
+  yield
+  jax.clear_caches()
