@@ -275,7 +275,6 @@ def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:
 GREEDY = tree_search.SearchConfig(
   num_simulations=0, num_candidates=1, permission="nothing", noise=False
 )
-SAMPLED = dataclasses.replace(GREEDY, noise=True)
 
 
 def fingerprint(config: Any) -> str:

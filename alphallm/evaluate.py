@@ -109,7 +109,14 @@ def main(argv) -> None:
     params, iteration = runs.load_first(run), 0
   # As ever: without other budgets it gets the tokens of the last mcts.
   matched = budgets is None and set(names) <= set(_USUAL)
+  if budgets and _SIMULATIONS.present:
+    raise config_lib.UserError("give --budgets or --simulations, not both")
   compared = _compared(run, names, budgets or simulations, matched)
+  if _GUIDANCE.value and (matched or set(names) <= set(methods.UNGUIDED)):
+    raise config_lib.UserError(
+      "--guidance: none of the methods is guided by it; see --methods, and "
+      "give --budgets for a best_of_n that is"
+    )
   problems = runs.read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"

@@ -52,7 +52,8 @@ STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
   "best_first": _queue(search.best_first),
 }
 PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
-_UNGUIDED = ("greedy", "sampled", "sampling", "mcts")
+# Of these nothing is scored by a guidance.
+UNGUIDED = ("greedy", "sampled", "sampling", "mcts")
 
 _GUIDANCES = {
   "value": search.guidance.value,
@@ -168,7 +169,7 @@ def strategy(
   make, settings = STRATEGIES[name](budget, run.search.num_candidates)
   usual = "rules" if name in ("vote", "sampling") else run.search.permission
   settings["permission"] = permission or usual
-  guided_by = "" if name in _UNGUIDED else guided_by
+  guided_by = "" if name in UNGUIDED else guided_by
   if guided_by:
     settings["guidance"] = guidance(guided_by)
   return Method(

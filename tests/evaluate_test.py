@@ -162,6 +162,7 @@ def test_problems_are_read_or_drawn(run, tmp_path):
     ("--simulations=x", ["--simulations", "positive"]),
     ("--budgets=0", ["--budgets", "positive"]),
     ("--guidance=worth", ["--guidance", "worth", "log_prob"]),
+    ("--guidance=value", ["--guidance", "none of the methods"]),
     ("--num_problems=0", ["num_problems"]),
     ("--tree=/nowhere/tree.html", ["--tree", "/nowhere is no folder"]),
     ("--checkpoint=worst", ["--checkpoint=worst", "latest, best"]),

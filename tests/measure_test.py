@@ -1,5 +1,6 @@
 """Tests of measuring: batches, independence of them, intervals."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -44,7 +45,7 @@ def test_every_problem_has_the_key_of_its_index():
 )
 def test_results_do_not_depend_on_the_batches(num_simulations):
   run = config.make_run(tiny_config.get_config())
-  search = config.SAMPLED
+  search = dataclasses.replace(config.GREEDY, noise=True)
   if num_simulations:
     search = config.for_evaluation(run, num_simulations)
   solve = measure.solver(run.model.apply, run.task, search)
