@@ -188,8 +188,6 @@ def _solve_problems(argv) -> None:
       raise config_lib.UserError(f"--{flag.name} goes with --model only")
   if not program.WORKDIR.value:
     raise config_lib.UserError("--config needs --workdir, where the run is")
-  if len(argv) > 2:
-    raise config_lib.UserError("give one file or folder of problems, or none")
   if argv[1:] and _SEED.present:
     raise config_lib.UserError(
       "--seed chooses a problem where no file is given"

@@ -226,6 +226,8 @@ def test_a_run_solves_problems(workdir, tmp_path):
   [
     (["--step_tokens=4"], ["--step_tokens goes with --model"]),
     (["/nowhere"], ["/nowhere: no such file"]),
+    (["/nowhere", "a"], ["'a' is no flag"]),
+    (["/nowhere", "--seed=1"], ["--seed", "no file is given"]),
     (["--workdir="], ["--config needs --workdir"]),
     (["--num_simulations=-1"], ["num_simulations"]),
   ],
