@@ -15,12 +15,21 @@ import jax.numpy as jnp
 
 _MASKED = -1e30
 
-# Of every array of a segment the last axis but one counts its tokens. Keys and
-# values have their heads before it, so that a product reads them as they lie.
-TOKENS = -2
 
-# Keys, rotated already, and values of one layer, `[..., G, C, head_dim]` each.
-KeysValues = tuple[chex.Array, chex.Array]
+@chex.dataclass(frozen=True)
+class KeysValues:
+  """Keys and values of one layer, each as the product that reads it wants it.
+
+  A batch of products with keys whose tokens are not the last axis would turn
+  them over at every step of a decoding.
+
+  Attributes:
+    keys: `[..., G, head_dim, C]`, rotated already.
+    values: `[..., G, C, head_dim]`.
+  """
+
+  keys: chex.Array
+  values: chex.Array
 
 
 @chex.dataclass(frozen=True)
@@ -28,9 +37,8 @@ class Segment:
   """Keys and values of tokens that later tokens attend to.
 
   Attributes:
-    kv: per layer what the network hands on, here `KeysValues`: arrays
-      `[B, G, C, head_dim]` (shared by the K spans of a problem) or
-      `[B, K, G, C, head_dim]` (of one span each).
+    kv: per layer what the network hands on, here `KeysValues`, with a lead of
+      `[B]` (shared by the K spans of a problem) or `[B, K]` (of one span each).
     mask: bool, `[B, 1 or K, 1 or S, C]`; ones = attended to.
   """
 
@@ -41,18 +49,58 @@ class Segment:
     return self.kv[index], self.mask
 
 
-def put(x: chex.Array, new: chex.Array, places: chex.Array) -> chex.Array:
-  """Put tokens into a segment's array.
+def token_axes(kv: Any) -> Any:
+  """Return for each array of `kv` its axis that counts tokens, from the end.
+
+  It is the last but one, except in keys.
+  """
+  is_pair = lambda x: isinstance(x, KeysValues)
+  of = lambda x: KeysValues(keys=-1, values=-2) if is_pair(x) else -2
+  return jax.tree.map(of, kv, is_leaf=is_pair)
+
+
+def num_tokens(kv: Any) -> int:
+  """Return C, for how many tokens there is room."""
+  return jax.tree.leaves(kv)[0].shape[jax.tree.leaves(token_axes(kv))[0]]
+
+
+def empty(
+  kv_like: Any, room: int, *, between: tuple[int, ...] = (), dtype=None
+) -> Any:
+  """Return zeros like `kv_like`, `[B, ...]`, with room for more or fewer tokens.
 
   Args:
-    x: `[B, ..., C, n]`.
-    new: `[B, ..., S, n]`.
+    kv_like: tells the shapes.
+    room: for how many tokens.
+    between: axes that stand behind the B.
+    dtype: `None` for those of `kv_like`.
+  """
+
+  def one(axis, x):
+    shape = list(x.shape)
+    shape[axis] = room
+    return jnp.zeros((shape[0], *between, *shape[1:]), dtype or x.dtype)
+
+  return jax.tree.map(one, token_axes(kv_like), kv_like)
+
+
+def put(kv: Any, new: Any, places: chex.Array) -> Any:
+  """Put tokens into what a segment holds.
+
+  Args:
+    kv: `[B, ...]`, with room for C tokens.
+    new: the same, of S tokens.
     places: `[B, S]` int32, where each token goes; at C or beyond, nowhere.
   """
-  one = lambda x, new, places: x.at[..., places, :].set(
-    new.astype(x.dtype), mode="drop"
-  )
-  return jax.vmap(one)(x, new, places)
+
+  def one(axis, x, new):
+    behind = (slice(None),) * (-1 - axis)
+    write = lambda x, new, places: x.at[(..., places, *behind)].set(
+      new.astype(x.dtype), mode="drop"
+    )
+    return jax.vmap(write)(x, new, places)
+
+  return jax.tree.map(one, token_axes(kv), kv, new)
 
 
 def rotate(x: chex.Array, cos_sin) -> chex.Array:
@@ -75,7 +123,7 @@ def attend(
 
   Args:
     queries: `[B, K, S, H, head_dim]`.
-    own_kv: `[B, K, G, S, head_dim]` each, H a multiple of G.
+    own_kv: `[B, K, ...]`, H a multiple of G.
     segments: keys and values, and mask, of each segment, in one layer.
     cap: bounds the scores, by a tanh.
     window: how many tokens of the span a token sees, itself included; for the
@@ -85,7 +133,7 @@ def attend(
     `[B, K, S, H, head_dim]`.
   """
   b, k, s, h, d = queries.shape
-  g = own_kv[0].shape[-3]
+  g = own_kv.keys.shape[-3]
   q = (queries * d**-0.5).reshape(b, k, s, g, h // g, d)
   q = jnp.moveaxis(q, 3, 1)
   causal = jnp.tril(jnp.ones((s, s), bool))
@@ -93,11 +141,11 @@ def attend(
     causal &= ~jnp.tril(causal, -window)
   causal = causal[None, None]
   parts = [*segments, (own_kv, causal)]
-  of = lambda x: "bkgcd" if x.ndim == 5 else "bgcd"
+  lead = lambda x: "bkg" if x.ndim == 5 else "bg"
 
   scores = []
-  for (keys, _), mask in parts:
-    score = jnp.einsum(f"bgksrd,{of(keys)}->bgksrc", q, keys)
+  for kv, mask in parts:
+    score = jnp.einsum(f"bgksrd,{lead(kv.keys)}dc->bgksrc", q, kv.keys)
     score = score.astype(jnp.float32)
     if cap is not None:
       score = cap * jnp.tanh(score / cap)
@@ -106,9 +154,9 @@ def attend(
   weights = weights.astype(queries.dtype)
 
   out, start = jnp.zeros((), queries.dtype), 0
-  for (_, values), _ in parts:
-    stop = start + values.shape[TOKENS]
+  for kv, mask in parts:
+    stop = start + mask.shape[-1]
     part = weights[..., start:stop]
-    out = out + jnp.einsum(f"bgksrc,{of(values)}->bgksrd", part, values)
+    out += jnp.einsum(f"bgksrc,{lead(kv.values)}cd->bgksrd", part, kv.values)
     start = stop
   return jnp.moveaxis(out, 1, 3).reshape(b, k, s, h, d)

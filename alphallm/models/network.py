@@ -16,9 +16,8 @@ class Output:
   Attributes:
     logits: `[B, K, R, V]` float32, of the next token, at the places read.
     value_logits: `[B, K, R]` float32; their sigmoid is the value, in [0, 1].
-    kv: per layer what later tokens need of the span, arrays `[B, K, ..., S, n]`
-      (keys and values, `[B, K, G, S, head_dim]`), to be put into a segment of a
-      later call.
+    kv: per layer what later tokens need of the span, to be put into a segment
+      of a later call: `attention.KeysValues`, or arrays `[B, K, ..., S, n]`.
   """
 
   logits: chex.Array

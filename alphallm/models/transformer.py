@@ -117,7 +117,9 @@ class Block(nn.Module):
       queries = queries * (c.head_dim / c.query_scalar) ** 0.5
     queries = attention.rotate(queries, rotation)
     keys = attention.rotate(keys, rotation)
-    kv = tuple(jnp.swapaxes(x, -3, -2) for x in (keys, values))
+    kv = attention.KeysValues(
+      keys=jnp.moveaxis(keys, -3, -1), values=jnp.swapaxes(values, -3, -2)
+    )
     h = attention.attend(
       queries,
       kv,

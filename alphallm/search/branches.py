@@ -20,8 +20,8 @@ class Branches:
   """The tokens of K candidates, up to T - 1 each.
 
   Attributes:
-    kv: per layer `[B, ..., (T - 1) x K, n]`; without a path
-      `[B, K, ..., T - 1, n]`.
+    kv: per layer `[B, ...]`, room for (T - 1) x K tokens; without a path
+      `[B, K, ...]`, room for T - 1.
     path: `[B, K, T - 1]` int32, which of the K tokens of each time is in a
       candidate's past; () for candidates that do not fork.
   """
@@ -36,18 +36,15 @@ def bare(
   """Return branches without tokens, with room for `most` of each candidate.
 
   Args:
-    kv_like: per layer `[B, ..., C, n]`.
+    kv_like: per layer `[B, ...]`.
     k: candidates.
     most: T - 1.
     fork: whether candidates may fork.
   """
   batch = jax.tree.leaves(kv_like)[0].shape[0]
-  k_axis, room = ((), most * k) if fork else ((k,), most)
-  empty = lambda x: jnp.zeros(
-    (batch, *k_axis, *x.shape[1:-2], room, x.shape[-1]), x.dtype
-  )
+  between, room = ((), most * k) if fork else ((k,), most)
   return Branches(
-    kv=jax.tree.map(empty, kv_like),
+    kv=attention.empty(kv_like, room, between=between),
     path=jnp.zeros((batch, k, most), jnp.int32) if fork else (),
   )
 
@@ -56,7 +53,7 @@ def segment(branches: Branches, time: chex.Array) -> attention.Segment:
   """Return what each candidate has in its past, `time` tokens."""
   path = branches.path
   if isinstance(path, tuple):
-    most = jax.tree.leaves(branches.kv)[0].shape[attention.TOKENS]
+    most = attention.num_tokens(branches.kv)
     mask = jnp.arange(most)[None, None, None] < time
   else:
     batch, k, most = path.shape
@@ -71,22 +68,23 @@ def put(branches: Branches, kv: tuple[Any, ...], time: chex.Array) -> Branches:
 
   Args:
     branches: with `time` tokens of each.
-    kv: per layer `[B, K, ..., 1, n]`.
+    kv: per layer `[B, K, ...]`, of one token.
     time: `[]` int32.
   """
   path = branches.path
   if isinstance(path, tuple):
-    beside, start = (lambda x: x), time
+    beside, start = (lambda _, x: x), time
   else:
     k = path.shape[1]
     # The K tokens of one time lie side by side.
-    beside = lambda x: jnp.moveaxis(x, 1, -3)[..., 0, :]
+    beside = lambda axis, x: jnp.moveaxis(jnp.squeeze(x, axis), 1, axis)
     start = time * k
     path = path.at[:, :, time].set(jnp.arange(k)[None])
-  write = lambda x, new: jax.lax.dynamic_update_slice_in_dim(
-    x, beside(new), start, axis=x.ndim + attention.TOKENS
+  write = lambda axis, x, new: jax.lax.dynamic_update_slice_in_dim(
+    x, beside(axis, new), start, axis=x.ndim + axis
   )
-  return Branches(kv=jax.tree.map(write, branches.kv, kv), path=path)
+  axes = attention.token_axes(kv)
+  return Branches(kv=jax.tree.map(write, axes, branches.kv, kv), path=path)
 
 
 def follow(branches: Branches, parent: chex.Array) -> Branches:

@@ -88,9 +88,7 @@ def value(
     grown = task.max_step_tokens + task.max_observation_tokens
     room = grown * config.rollout_steps
     story = attention.Segment(
-      kv=jax.tree.map(
-        lambda x: jnp.zeros((*x.shape[:-2], room, x.shape[-1]), x.dtype), own.kv
-      ),
+      kv=attention.empty(own.kv, room),
       mask=jnp.zeros((batch, 1, 1, room), bool),
     )
 
@@ -138,7 +136,7 @@ def value(
     used = 0 if resets else jnp.sum(game.story.mask[:, 0, 0], axis=-1)
     used = jnp.broadcast_to(used, (batch,))[:, None]
     place = jnp.where(offsets < added.lengths[:, None], used + offsets, room)
-    write = lambda x, new: attention.put(x, new[:, 0], place)
+    new = jax.tree.map(lambda x: x[:, 0], output.kv)
     held = jnp.arange(room)[None] < used + added.lengths[:, None]
     return game.replace(
       time=game.time + 1,
@@ -146,7 +144,7 @@ def value(
       logits=output.logits[:, 0, 0],
       place=start + added.lengths,
       story=attention.Segment(
-        kv=jax.tree.map(write, game.story.kv, output.kv),
+        kv=attention.put(game.story.kv, new, place),
         mask=held[:, None, None],
       ),
       discount=jnp.where(on, game.discount * config.discount, game.discount),

@@ -22,7 +22,8 @@ class Pages:
   """The pool of pages of a batch of trees.
 
   Attributes:
-    kv: per layer `[B, N, ..., page_tokens, n]`; see `attention.Segment`.
+    kv: per layer `[B, N, ...]`, room for `page_tokens`; see
+      `attention.Segment`.
     lengths: `[B, N]` int32, number of tokens in each page.
   """
 
@@ -31,7 +32,7 @@ class Pages:
 
   @property
   def page_tokens(self) -> int:
-    return jax.tree.leaves(self.kv)[0].shape[attention.TOKENS]
+    return attention.num_tokens(self.kv)
 
 
 @chex.dataclass(frozen=True)
@@ -56,19 +57,16 @@ def allocate(
   """Return empty pages for keys and values like `kv_like`'s.
 
   Args:
-    kv_like: per layer `[B, ..., C, n]`.
+    kv_like: per layer `[B, ...]`.
     num_pages: N, one for each expansion.
     page_tokens: most tokens that one expansion adds.
     dtype: in which they are kept; "" for that of `kv_like`.
   """
   batch = jax.tree.leaves(kv_like)[0].shape[0]
-
-  def empty(x):
-    shape = (batch, num_pages, *x.shape[1:-2], page_tokens, x.shape[-1])
-    return jnp.zeros(shape, dtype or x.dtype)
-
   return Pages(
-    kv=jax.tree.map(empty, kv_like),
+    kv=attention.empty(
+      kv_like, page_tokens, between=(num_pages,), dtype=dtype or None
+    ),
     lengths=jnp.zeros((batch, num_pages), jnp.int32),
   )
 
@@ -85,7 +83,7 @@ def write(
     pages: the pool.
     page: `[]` int32, the page's id, the same in every tree; or `[B]`, where an
       id that no page has writes nothing.
-    kv: per layer `[B, ..., page_tokens, n]`.
+    kv: per layer `[B, ...]`, of `page_tokens` tokens.
     lengths: `[B]` int32.
   """
 
@@ -122,14 +120,16 @@ def read(
     offset < held[..., None], (ends - held)[..., None] + offset, room
   ).reshape(batch, -1)
 
-  def add(x, pool):
-    new = jnp.moveaxis(pool[rows, ids], 1, -3)  # [B, ..., A, page_tokens, n]
-    new = new.reshape(*new.shape[:-3], -1, new.shape[-1])
-    return attention.put(x, new, places)
+  def joined(axis, pool):
+    """Return the tokens of all pages side by side."""
+    new = jnp.moveaxis(pool[rows, ids], 1, axis - 1)  # A before the tokens
+    first, behind = new.shape[: axis - 1], new.shape[new.ndim + axis + 1 :]
+    return new.reshape(*first, -1, *behind)
 
+  added = jax.tree.map(joined, attention.token_axes(pages.kv), pages.kv)
   mask = jnp.arange(room)[None] < length[:, None]
   return attention.Segment(
-    kv=jax.tree.map(add, prompt.kv, pages.kv), mask=mask[:, None, None]
+    kv=attention.put(prompt.kv, added, places), mask=mask[:, None, None]
   )
 
 
@@ -154,11 +154,11 @@ def follow(
   place = jnp.where(
     offset < own[:, None], (length - own)[:, None] + offset, context
   )
-  append = lambda x, new: attention.put(x, new[rows, page], place)
+  own_kv = jax.tree.map(lambda x: x[rows, page], pages.kv)
   mask = jnp.arange(context)[None] < length[:, None]
   return Cache(
     prompt=attention.Segment(
-      kv=jax.tree.map(append, prompt.kv, pages.kv), mask=mask[:, None, None]
+      kv=attention.put(prompt.kv, own_kv, place), mask=mask[:, None, None]
     ),
     pages=jax.tree.map(lambda x: x[rows[:, None], ids], pages),
   )

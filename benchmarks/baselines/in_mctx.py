@@ -106,7 +106,7 @@ def search(
       output, segment = passed(apply_fn, params, grown, whole)
       node = node.replace(context=grown, length=whole)
     else:
-      size = jax.tree.leaves(node.cache)[0].shape[attention.TOKENS]
+      size = attention.num_tokens(node.cache)
       mask = jnp.arange(size)[None] < node.length[:, None]
       held = attention.Segment(kv=node.cache, mask=mask[:, None, None])
       places = node.length[:, None] + jnp.arange(step.shape[1])[None]
@@ -117,11 +117,8 @@ def search(
         segments=[held],
         read=jnp.full((len(rows), 1, 1), step.shape[1] - 1),
       )
-      cache = jax.tree.map(
-        lambda x, new: attention.put(x, new[:, 0], places),
-        node.cache,
-        output.kv,
-      )
+      new = jax.tree.map(lambda x: x[:, 0], output.kv)
+      cache = attention.put(node.cache, new, places)
       mask = jnp.arange(size)[None] < whole[:, None]
       segment = attention.Segment(kv=cache, mask=mask[:, None, None])
       node = node.replace(cache=cache, length=whole)

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +16,9 @@ def draw(*shape, seed=0):
 
 
 def pair(*shape, seed=0):
-  """Return keys and values."""
-  return draw(*shape, seed=seed), draw(*shape, seed=seed + 100)
+  """Return keys and values of a shape `[..., C, head_dim]`."""
+  keys, values = draw(*shape, seed=seed), draw(*shape, seed=seed + 100)
+  return attention.KeysValues(keys=np.swapaxes(keys, -1, -2), values=values)
 
 
 def on_device(tree):
@@ -27,16 +29,16 @@ def on_device(tree):
 
 def plain_attention(queries, own_kv, segments, cap=None, window=S):
   """Attend one query and one head at a time, in float64."""
-  out = np.zeros((B, K, S, H, D))
+  out, turned = np.zeros((B, K, S, H, D)), lambda x: np.swapaxes(x, -1, -2)
   for b, k, s, h in np.ndindex(B, K, S, H):
     keys, values = [], []
     for kv, mask in segments:
       mask = np.broadcast_to(mask, (B, K, S, mask.shape[-1]))[b, k, s]
-      for x, seen in zip(kv, (keys, values), strict=True):
+      for x, seen in (turned(kv.keys), keys), (kv.values, values):
         x = x[b] if x.ndim == 4 else x[b, k]
         seen += list(x[h // (H // G), mask])
     own = slice(max(0, s + 1 - window), s + 1)
-    for x, seen in zip(own_kv, (keys, values), strict=True):
+    for x, seen in (turned(own_kv.keys), keys), (own_kv.values, values):
       seen += list(x[b, k, h // (H // G), own])
     scores = np.array(keys) @ queries[b, k, s, h] / np.sqrt(D)
     scores = scores if cap is None else cap * np.tanh(scores / cap)
@@ -70,8 +72,8 @@ def test_what_is_masked_may_hold_anything():
   mask = np.zeros((B, 1, 1, 5), bool)
   plain = ATTEND(queries, own, [])
   for fill in 0.0, 1e6, -1e6:
-    masked = ((jnp.full((B, G, 5, D), fill),) * 2, jnp.asarray(mask))
-    found = ATTEND(queries, own, [masked])
+    kv = jax.tree.map(lambda x: jnp.full(x.shape, fill), pair(B, G, 5, D))
+    found = ATTEND(queries, own, [(kv, jnp.asarray(mask))])
     np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-6)
 
 
@@ -80,7 +82,7 @@ def test_grouped_queries_equal_repeated_heads():
     (draw(B, K, S, H, D), pair(B, K, G, S, D), some_segments())
   )
   grouped = ATTEND(queries, own, segments)
-  repeat = lambda kv: tuple(jnp.repeat(x, H // G, axis=-3) for x in kv)
+  repeat = lambda kv: jax.tree.map(lambda x: jnp.repeat(x, H // G, axis=-3), kv)
   repeated = ATTEND(
     queries, repeat(own), [(repeat(kv), mask) for kv, mask in segments]
   )
@@ -140,11 +142,22 @@ def test_rotation_keeps_the_length_and_the_type():
 
 
 def test_puts_tokens_where_they_go_and_no_others():
-  x = draw(B, G, 6, D)
-  new = draw(B, G, 3, D, seed=1)
+  kv = pair(B, G, 6, D), draw(B, 6, 2)
+  new = pair(B, G, 3, D, seed=1), draw(B, 3, 2, seed=1)
   places = np.array([[1, 2, 6], [5, 7, 0]])  # at 6 and beyond: nowhere
-  found = attention.put(*map(jnp.asarray, (x, new, places)))
+  found = attention.put(*on_device((kv, new)), jnp.asarray(places))
   for b, s in np.ndindex(places.shape):
     if places[b, s] < 6:
-      x[b, :, places[b, s]] = new[b, :, s]
-  np.testing.assert_allclose(found, x, rtol=1e-6)
+      kv[0].keys[b, ..., places[b, s]] = new[0].keys[b, ..., s]
+      kv[0].values[b, :, places[b, s]] = new[0].values[b, :, s]
+      kv[1][b, places[b, s]] = new[1][b, s]
+  chex.assert_trees_all_close(found, on_device(kv), rtol=1e-6)
+
+
+def test_empty_has_room_for_other_tokens():
+  kv = on_device((pair(B, G, 6, D), draw(B, 6, 2)))
+  kv = attention.empty(kv, 9, between=(4,))
+  assert attention.num_tokens(kv) == 9
+  assert kv[0].keys.shape == (B, 4, G, D, 9)
+  assert kv[0].values.shape == (B, 4, G, 9, D)
+  assert kv[1].shape == (B, 4, 9, 2)

@@ -195,15 +195,13 @@ def test_smollm2_goes_on_in_the_same_words(smollm2):
       params, token[:, None, None], places, segments=segments
     )
     here = jnp.full((len(prompts), 1), i)
-    own = jax.tree.map(
-      lambda x, new: attention.put(x, new[:, 0], here), own, output.kv
-    )
+    new = jax.tree.map(lambda x: x[:, 0], output.kv)
+    own = attention.put(own, new, here)
     return choose(output.logits[:, 0, 0]), own
 
   token = choose(jnp.asarray(logits[:, -1]))
-  own = jax.tree.map(
-    lambda x: jnp.zeros((*x.shape[:1], x.shape[2], count, x.shape[-1])), prompt
-  )
+  own = jax.tree.map(lambda x: x[:, 0], prompt)
+  own = attention.empty(own, count)
   found = [token]
   for i in range(count - 1):
     token, own = step(params, prompt, token, own, i)

@@ -201,9 +201,11 @@ def test_segments_equal_one_pass(name):
       near(found.logits[row, j], plain.logits[0, 0, n - 3 : n])
       near(found.value_logits[row, j], plain.value_logits[0, 0, n - 3 : n])
       jax.tree.map(
-        lambda kv, expected, row=row, j=j, n=n, near=near: near(
-          kv[row, j], expected[0, 0, :, n - 3 : n]
+        lambda axis, kv, expected, row=row, j=j, n=n, near=near: near(
+          kv[row, j],
+          np.take(expected[0, 0], range(n - 3, n), axis=axis),
         ),
+        attention.token_axes(found.kv),
         found.kv,
         plain.kv,
       )

@@ -75,7 +75,7 @@ class Frontier:
     path: the paths.
     logits: `[V]` float32, of the next token.
     place: `[]` int32, of the next token in the context.
-    kv: per layer `[..., R, n]`, of the tokens after the prompt; where contexts
+    kv: per layer `[...]`, of the R tokens after the prompt; where contexts
       reset, of the last observation.
     unread: `[S]`, tokens that the network has yet to pass; most often none.
   """
@@ -113,7 +113,7 @@ class Read:
   Attributes:
     logits: `[V]` float32, of the token after them.
     value: `[]` float32.
-    kv: per layer `[..., S, n]`.
+    kv: per layer `[...]`, of S tokens.
     lengths: `[]` int32, how many tokens were passed; 0: the rest means nothing.
   """
 

@@ -103,10 +103,7 @@ class Reader:
       kv = jax.tree.map(spread, ground.prompt.kv)
     else:
       added = t + task.max_observation_tokens * self.sees
-      empty = lambda x: jnp.zeros(
-        (batch, width, *x.shape[1:-2], d * added, x.shape[-1]), x.dtype
-      )
-      kv = jax.tree.map(empty, ground.prompt.kv)
+      kv = attention.empty(ground.prompt.kv, d * added, between=(width,))
     return paths_lib.Frontier(
       path=path,
       logits=spread(ground.logits),
@@ -180,7 +177,7 @@ class Reader:
   ) -> list[attention.Segment]:
     """Return what new tokens of one path of each problem attend to."""
     begin = jnp.zeros_like(ground.length) if self._resets else ground.length
-    room = jax.tree.leaves(frontier.kv)[0].shape[attention.TOKENS]
+    room = attention.num_tokens(frontier.kv)
     held = jnp.arange(room)[None] < (frontier.place - begin)[:, None]
     own = attention.Segment(kv=frontier.kv, mask=held[:, None, None])
     return [own] if self._resets else [ground.prompt, own]
@@ -224,16 +221,15 @@ class Reader:
       used = start = jnp.zeros_like(frontier.place)
     else:
       start, used = frontier.place, frontier.place - begin
-    room = jax.tree.leaves(frontier.kv)[0].shape[attention.TOKENS]
-    offsets = jnp.arange(jax.tree.leaves(read.kv)[0].shape[attention.TOKENS])
+    room = attention.num_tokens(frontier.kv)
+    offsets = jnp.arange(attention.num_tokens(read.kv))
     is_token = offsets[None, None] < read.lengths[..., None]
     places = jnp.where(is_token, used[..., None] + offsets[None, None], room)
     is_read = read.lengths > 0
-    write = jax.vmap(attention.put, 1, 1)
     return frontier.replace(
       logits=paths_lib.where(is_read, read.logits, frontier.logits),
       place=jnp.where(is_read, start + read.lengths, frontier.place),
-      kv=jax.tree.map(lambda x, y: write(x, y, places), frontier.kv, read.kv),
+      kv=jax.vmap(attention.put, 1, 1)(frontier.kv, read.kv, places),
       unread=frontier.unread.replace(
         lengths=jnp.zeros_like(frontier.unread.lengths)
       ),
