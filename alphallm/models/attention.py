@@ -67,7 +67,7 @@ def num_tokens(kv: Any) -> int:
 def empty(
   kv_like: Any, room: int, *, between: tuple[int, ...] = (), dtype=None
 ) -> Any:
-  """Return zeros like `kv_like`, `[B, ...]`, with room for more or fewer tokens.
+  """Return zeros like `kv_like`, `[B, ...]`, with room for other tokens.
 
   Args:
     kv_like: tells the shapes.

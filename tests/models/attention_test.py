@@ -72,7 +72,9 @@ def test_what_is_masked_may_hold_anything():
   mask = np.zeros((B, 1, 1, 5), bool)
   plain = ATTEND(queries, own, [])
   for fill in 0.0, 1e6, -1e6:
-    kv = jax.tree.map(lambda x: jnp.full(x.shape, fill), pair(B, G, 5, D))
+    kv = attention.KeysValues(
+      keys=jnp.full((B, G, D, 5), fill), values=jnp.full((B, G, 5, D), fill)
+    )
     found = ATTEND(queries, own, [(kv, jnp.asarray(mask))])
     np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-6)
 
