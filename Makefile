@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
+# A file of tests stays in one process, where its programs are compiled once.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 QUICKSTART := --config configs/quickstart.py --workdir runs/quickstart
 
 .PHONY: .venv quickstart test test-slow lint
@@ -16,7 +18,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/python -m alphallm.evaluate $(QUICKSTART)
 
 test: $(VENV)/dev-installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(VENV)/oracle-installed
 	$(BIN)/python -m pytest -m slow

@@ -10,6 +10,7 @@ _MODELS = [
   "huggingface_hub",
   "jinja2>=3.1.6",  # before, its sandbox had holes
   "math-verify",
+  "qwix",
   "tokenizers",
 ]
 _PLOTS = ["matplotlib"]
@@ -22,6 +23,7 @@ _DEV = [
   "nbclient",
   "nbformat",
   "pytest",
+  "pytest-xdist",
   "ruff",
   "safetensors",
 ]

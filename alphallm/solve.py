@@ -68,6 +68,9 @@ _BATCH = flags.DEFINE_integer(
 _DTYPE = flags.DEFINE_enum(
   "dtype", "float32", ["float32", "bfloat16"], "Of weights and computation."
 )
+_INT8 = flags.DEFINE_bool(
+  "int8", False, "The layers multiply in int8: faster, and less exact."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of all that is drawn.", lower_bound=0)
 
 _FLAGS = (
@@ -82,6 +85,7 @@ _FLAGS = (
   _TEMPERATURE,
   _BATCH,
   _DTYPE,
+  _INT8,
   _SEED,
 )
 
@@ -109,7 +113,7 @@ def _asked(argv) -> list[questions_lib.Question]:
 
 
 def _load(asked):
-  """Return the network, its parameters, the task and the search."""
+  """Return the network, its parameters, how many, the task and the search."""
   examples = ()
   if _EXAMPLES.value:
     examples = tuple(_read(questions_lib.read_questions, "examples"))
@@ -117,6 +121,7 @@ def _load(asked):
   try:
     tokenizer = models.load_tokenizer(_MODEL.value)
     model, params = models.load(_MODEL.value, dtype=_DTYPE.value)
+    size = sum(x.size for x in jax.tree.leaves(params))
     task = asking.make_task(
       tokenizer,
       asked,
@@ -126,17 +131,19 @@ def _load(asked):
       as_chat=tokenizer.marks.chat_template is not None and not _PLAIN.value,
       **sizes,
     )
+    has_value = bool(np.any(params["params"]["value_head"]["kernel"]))
+    if _INT8.value:
+      model, params = models.quantize(model, params)
   except ValueError as error:
     raise config_lib.UserError(str(error)) from error
-  head = params["params"]["value_head"]["kernel"]
   search = asking.make_search(
     simulations=_SIMULATIONS.value,
     candidates=_CANDIDATES.value,
     temperature=_TEMPERATURE.value,
-    has_value=bool(np.any(head)),
+    has_value=has_value,
     **sizes,
   )
-  return model, params, task, search
+  return model, params, size, task, search
 
 
 def main(argv) -> None:
@@ -155,10 +162,10 @@ def _answer_questions(argv) -> None:
   """Ask a language model."""
   began = time.monotonic()
   asked = _asked(argv)
-  model, params, task, search = _load(asked)
-  size = sum(x.size for x in jax.tree.leaves(params))
+  model, params, size, task, search = _load(asked)
+  precision = f"{_DTYPE.value} and int8" if _INT8.value else _DTYPE.value
   print(
-    f"{_MODEL.value}: {size:,} parameters, {_DTYPE.value}, "
+    f"{_MODEL.value}: {size:,} parameters, {precision}, "
     f"{jax.devices()[0].platform}, loaded in {time.monotonic() - began:.1f} s; "
     f"{_SIMULATIONS.value} simulations a step, {search.num_candidates} "
     f"candidates, valued by the {search.leaf_value}",

@@ -3,6 +3,7 @@
 from alphallm.models.export import save
 from alphallm.models.network import Network, Output, without_cache
 from alphallm.models.pretrained import load, load_tokenizer
+from alphallm.models.quantization import quantize
 from alphallm.models.transformer import (
   PolicyValueTransformer,
   TransformerConfig,
@@ -17,6 +18,7 @@ __all__ = [
   "init_params",
   "load",
   "load_tokenizer",
+  "quantize",
   "save",
   "without_cache",
 ]

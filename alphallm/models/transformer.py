@@ -142,6 +142,9 @@ class Block(nn.Module):
     return x + (norm("mlp_post_norm")(h) if c.post_norms else h), kv
 
 
+_TracedOnce = nn.jit(Block)  # and lowered once, for all layers alike
+
+
 class PolicyValueTransformer(nn.Module):
   """A causal language model with a value for every prefix.
 
@@ -192,10 +195,12 @@ class PolicyValueTransformer(nn.Module):
     near = segments
     if c.local_layers:
       near = window.narrow(segments, tokens.shape[-1], c.window)
+    # Within `jit` Flax draws other random numbers.
+    block = Block if self.is_initializing() else _TracedOnce
     cache = []
     for layer in range(c.num_layers):
       local = layer in c.local_layers
-      x, kv = Block(c, local, name=f"layer_{layer}")(
+      x, kv = block(c, local, name=f"layer_{layer}")(
         x,
         local_rotation if local else rotation,
         [segment.layer(layer) for segment in (near if local else segments)],
