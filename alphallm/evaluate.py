@@ -7,9 +7,11 @@ python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     --methods all --budgets 4,16 [--guidance value] [--permission rules]
 
 Beside it stands the policy with which the training began. A run that has not
-begun, of a pretrained model, is measured as it is.
+begun, of a pretrained model, is measured as it is. What is measured is kept in
+the workdir: an evaluation that was stopped goes on with the same command.
 """
 
+import json
 import pathlib
 from typing import Any
 
@@ -19,7 +21,7 @@ from absl import flags
 
 from alphallm import (
   checkpoint,
-  measure,
+  evaluation,
   methods,
   metrics,
   plots,
@@ -27,11 +29,12 @@ from alphallm import (
   runs,
   tables,
   tasks,
+  verdict,
   viewer,
   words,
 )
 from alphallm import config as config_lib
-from alphallm.search import play, tree_search
+from alphallm.search import tree_search
 from alphallm.tasks import plans
 
 _USUAL = ("greedy", "sampled", "best_of_n", "mcts")
@@ -125,9 +128,11 @@ def main(argv) -> None:
     f"{jax.devices()[0].platform}",
     flush=True,
   )
-  evaluation = methods.Evaluation(
+  evaluated = evaluation.Evaluation(
     run, problems, compared, matched=matched and "best_of_n" in names
   )
+  settings = json.dumps(program.CONFIG.value.to_dict(), sort_keys=True)
+  kept = workdir / "evaluation"
   hidden = () if "mcts" in names else tuple(f"mcts_{n}" for n in simulations)
   before, first = [], "pretrained" if run.pretrained else "random weights"
   policies: dict[str, Any] = {}  # by what they are called
@@ -136,9 +141,9 @@ def main(argv) -> None:
     # Where the trained ones lie, so that nothing is compiled twice.
     places = jax.tree.map(lambda x: x.sharding, params)
     policies[first] = jax.device_put(runs.load_first(run), places)
-    before, _ = evaluation.measure(policies[first])
+    before, _ = evaluated.measure(policies[first], kept / "before", settings)
   print("trained:" if iteration else f"{first}:", flush=True)
-  after, results = evaluation.measure(params)
+  after, results = evaluated.measure(params, kept / "after", settings)
   policies["trained" if iteration else first] = params
   before, after = (
     [row for row in rows if row.name not in hidden] for rows in (before, after)
@@ -150,7 +155,13 @@ def main(argv) -> None:
       "at about equal tokens, by McNemar's exact test (of many pairs some "
       f"differ by chance: p is not corrected for their number):\n\n{equal}\n"
     )
-  figures: dict[str, Any] = {}
+  judged = verdict.of(after)
+  print("\n".join(["verdict:", *(f"  {line}" for line in judged), ""]))
+  figures = tables.figures(after) | {
+    f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}": row.share
+    for row in before
+  }
+  figures |= {"num_problems": count, "problems": source, "verdict": judged}
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
     print(tables.by_level(levels, after) + "\n")
@@ -161,30 +172,6 @@ def main(argv) -> None:
       }
       for level in np.unique(levels)
     }
-  for row in after:
-    name = row.name.split(" ")[0]
-    low, high = measure.interval(int(row.solved.sum()), count)
-    figures[name] = row.share
-    figures[f"{name}_interval"] = [low, high]
-    figures[f"{name}_tokens"] = float(row.tokens.mean())
-    figures[f"{name}_permission"] = row.asks
-    if row.coverage is not None:
-      figures[f"{name}_any_path"] = row.coverage
-    if row.right is not None and name.startswith("sampling_"):
-      figures[f"{name}_pass_at"] = {
-        str(k): measure.pass_at(k, row.budget, row.right)
-        for k in range(1, row.budget + 1)
-        if k & (k - 1) == 0 or k == row.budget
-      }
-    if row.reliability is not None:
-      error, curve = row.reliability
-      figures[f"{name}_calibration_error"] = error
-      figures[f"{name}_reliability"] = curve
-  for row in before:
-    name = f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}"
-    figures[name] = row.share
-  figures["num_problems"] = count
-  figures["problems"] = source
   path = metrics.write_summary(
     workdir,
     figures,
@@ -196,8 +183,8 @@ def main(argv) -> None:
   print(f"table: {tables.write_csv(after, workdir / 'evaluation.csv')}")
   drawn = {}
   for row in after:
-    name = row.name.split(" ")[0].removesuffix(f"_{row.budget}")
-    drawn.setdefault(name, []).append((float(row.tokens.mean()), row.share))
+    point = float(row.tokens.mean()), row.share
+    drawn.setdefault(row.method, []).append(point)
   picture = plots.against_tokens(drawn, workdir / "evaluation.png")
   if picture:
     print(f"against tokens: {picture}")
@@ -214,8 +201,8 @@ def main(argv) -> None:
     most = max(budgets or simulations)
     search = methods.tree_config(run, most, _PERMISSION.value or "")
     if tree_path:
-      result = results[f"mcts_{most}"]
-      path = draw(run, search, policies, problems, result, tree_path)
+      found = results[f"mcts_{most}"]
+      path = draw(run, search, policies, problems, found, tree_path)
       print(f"trees, to be opened in a browser: {path}")
     print("\n" + words.example(run, search, params, problems))
 
@@ -258,7 +245,7 @@ def draw(
   search: tree_search.SearchConfig,
   policies: dict[str, Any],
   problems: Any,
-  result: play.SearchResult,
+  found: evaluation.Found,
   path: str,
 ) -> pathlib.Path:
   """Write the trees of some of the problems that were measured.
@@ -268,12 +255,12 @@ def draw(
     search: by which search.
     policies: their parameters by name, each a side of the page.
     problems: `[n, ...]`, all that were measured.
-    result: of them, by the last of the policies. Drawn are those that it
+    found: for them, by the last of the policies. Drawn are those that it
       solved with the most nodes.
     path: where the page goes.
   """
   # The last key is the first to sort by.
-  rows = np.lexsort((-result.cost.nodes, ~result.solved))[:_MOST_DRAWN]
+  rows = np.lexsort((-found.nodes, ~found.solved))[:_MOST_DRAWN]
   fold = jax.vmap(jax.random.fold_in, (None, 0))  # keys: those of `measure.run`
   page = viewer.compare(
     run.model.apply,

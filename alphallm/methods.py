@@ -1,18 +1,15 @@
 """The methods that the evaluation compares, each with its budgets."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from alphallm import config as config_lib
-from alphallm import measure, search, tables
+from alphallm import measure, search
 from alphallm.search import play
 
-_MOST_SAMPLES = 512  # of the best-of-N that spends what another method does
 _CHILDREN = 4  # K of strategies that keep a few of their paths' ways on
 
 
@@ -221,106 +218,3 @@ def strategies(
     except ValueError as error:
       refused.append(str(error))
   return made, refused
-
-
-class Evaluation:
-  """The same problems, solved by several methods, each compiled once."""
-
-  def __init__(
-    self,
-    run: config_lib.Run,
-    problems: Any,
-    compared: list[Method],
-    *,
-    matched: bool = False,
-  ):
-    """Prepare.
-
-    Args:
-      run: of the policy.
-      problems: `[n, ...]`.
-      compared: the methods.
-      matched: whether best-of-N is one more: whole solutions are sampled until
-        one is right or the tokens of the last method (by problem) are spent;
-        it may ask the checker.
-    """
-    self._rng_key = jax.random.key(run.seed)
-    self._problems = problems
-    self._batch_size = run.train.eval_batch_size
-    self._methods = compared
-    self._sampled = played(run, "sampled") if matched else None
-
-  def measure(
-    self, params: Any
-  ) -> tuple[list[tables.Row], dict[str, play.SearchResult]]:
-    """Solve the problems by every method.
-
-    Returns:
-      A row for each method, and the result of each but best-of-N by name.
-    """
-    rows, results = [], {}
-    for method in self._methods:
-      began = time.monotonic()
-      result = self._solve(method, params, self._rng_key)
-      results[method.name] = result.replace(paths=None)
-      paths, value = result.paths, np.asarray(result.value)
-      several = paths is not None and paths.over.shape[1] > 1
-      rows.append(
-        tables.Row(
-          name=method.name,
-          asks=method.asks,
-          solved=result.solved,
-          tokens=measure.tokens(result),
-          seconds=time.monotonic() - began,
-          steps=_mean(result.episode.num_steps[result.solved]),
-          budget=method.budget,
-          guidance=method.guidance,
-          calls=_mean(result.cost.model_calls),
-          right=paths.solved.sum(axis=1) if several else None,
-          reliability=measure.calibration(value, result.solved),
-        )
-      )
-      _tell(rows[-1])
-    if self._sampled:
-      rows.append(self._best_of_n(params, rows[-1]))
-      _tell(rows[-1])
-    return rows, results
-
-  def _solve(self, method, params, rng_key) -> play.SearchResult:
-    # Of many paths fewer problems at a time, for they lie in memory together.
-    size = max(1, self._batch_size // max(1, method.budget // 4))
-    return measure.run(
-      method.solve, params, rng_key, self._problems, batch_size=size
-    )
-
-  def _best_of_n(self, params: Any, reference: tables.Row) -> tables.Row:
-    """Sample whole solutions until one is right or the tokens are spent."""
-    total = len(reference.solved)
-    solved, steps = np.zeros(total, bool), np.zeros(total)
-    tokens = np.zeros(total, np.int64)
-    began = time.monotonic()
-    for sample in range(_MOST_SAMPLES):
-      open_ = ~solved & (tokens < reference.tokens)
-      if not open_.any():
-        break
-      key = jax.random.fold_in(self._rng_key, 1 + sample)
-      result = self._solve(self._sampled, params, key)
-      tokens += np.where(open_, measure.tokens(result), 0)
-      steps = np.where(open_, result.episode.num_steps, steps)
-      solved |= open_ & result.solved
-    return tables.Row(
-      name=f"best_of_n at {reference.name}",
-      asks="checker",
-      solved=solved,
-      tokens=tokens,
-      seconds=time.monotonic() - began,
-      steps=_mean(steps[solved]),
-    )
-
-
-def _tell(row: tables.Row) -> None:
-  print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
-
-
-def _mean(x) -> float:
-  return float(np.mean(x)) if len(x) else float("nan")

@@ -51,7 +51,7 @@ def test_the_table_as_csv(tmp_path):
       row("vote_4", [0, 0]),
       budget=4,
       right=np.array([0, 3]),
-      reliability=(0.25, []),
+      value=np.array([0.5, 0.0]),
     ),
   ]
   path = tables.write_csv(rows, tmp_path / "table.csv")
