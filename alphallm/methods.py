@@ -31,6 +31,13 @@ def _queue(make):
   return lambda n, k: (make, {"num_expansions": n, "num_candidates": k})
 
 
+def _chains(n, k):
+  """Make n attempts: a few chains of revisions."""
+  few = min(_CHILDREN, n)
+  settings = {"num_chains": few, "num_revisions": n // few - 1}
+  return search.revision, settings
+
+
 # By name: (budget, K of the run's search) -> the strategy and its settings.
 STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
   "sampling": _samples(search.sampling),
@@ -47,6 +54,9 @@ STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
   "breadth_first": _layers(search.breadth_first),
   "depth_first": _queue(search.depth_first),
   "best_first": _queue(search.best_first),
+  "revision": lambda n, k: (search.revision, {"num_revisions": n - 1}),
+  "revisions": _chains,
+  "mctsr": lambda n, k: (search.mctsr, {"num_attempts": n}),
 }
 PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
 # Of these nothing is scored by a guidance.
@@ -70,8 +80,8 @@ class Method:
     name: with its budget.
     solve: `(params, rng_keys, problems) -> SearchResult`, jitted.
     asks: what it may ask of the environment while it searches.
-    budget: samples, steps sampled at a depth, states taken up, or simulations a
-      move; 1 for the policy alone.
+    budget: samples, attempts, steps sampled at a depth, states taken up, or
+      simulations a move; 1 for the policy alone.
     guidance: what scores its paths; "" for its own.
   """
 

@@ -50,10 +50,12 @@ def test_as_many_steps_are_sampled_as_the_budget_says():
       _, settings = strategy(budget, 8)
       if "width" in settings:
         spent = settings["width"] * settings["num_candidates"]
+      elif "num_revisions" in settings:
+        spent = settings.get("num_chains", 1) * (1 + settings["num_revisions"])
       else:
         (spent,) = (
           n
           for key, n in settings.items()
-          if key in ("num_samples", "num_expansions")
+          if key in ("num_samples", "num_expansions", "num_attempts")
         )
       assert budget - 3 < spent <= budget, name

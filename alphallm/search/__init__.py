@@ -14,7 +14,9 @@ from alphallm.search.strategies.depth_first import depth_first
 from alphallm.search.strategies.dvts import dvts
 from alphallm.search.strategies.greedy import greedy
 from alphallm.search.strategies.lookahead import lookahead
+from alphallm.search.strategies.mctsr import mctsr
 from alphallm.search.strategies.rebase import rebase
+from alphallm.search.strategies.revision import revision
 from alphallm.search.strategies.sampling import sampling
 from alphallm.search.strategies.vote import vote
 
@@ -34,8 +36,10 @@ __all__ = [
   "guidance",
   "lookahead",
   "mcts",
+  "mctsr",
   "memory",
   "rebase",
+  "revision",
   "sampling",
   "vote",
 ]
