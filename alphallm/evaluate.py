@@ -56,8 +56,8 @@ _GUIDANCE = flags.DEFINE_string(
   "guidance",
   "",
   "What scores paths, instead of what each strategy takes by itself: value, "
-  "log_prob, likelihood, checker, self_consistency, semantic_entropy, or a sum "
-  "such as 0.5*value+0.5*likelihood.",
+  "log_prob, likelihood, checker, self_consistency, semantic_entropy, "
+  "self_evaluation, or a sum such as 0.5*value+0.5*likelihood.",
 )
 _PERMISSION = flags.DEFINE_enum(
   "permission",

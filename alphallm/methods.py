@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from alphallm import config as config_lib
-from alphallm import measure, search
+from alphallm import measure, search, tasks
 from alphallm.search import play
 
 _CHILDREN = 4  # K of strategies that keep a few of their paths' ways on
@@ -69,6 +69,7 @@ _GUIDANCES = {
   "checker": search.guidance.checker,
   "self_consistency": search.guidance.self_consistency,
   "semantic_entropy": search.guidance.semantic_entropy,
+  "self_evaluation": search.guidance.self_evaluation,
 }
 
 
@@ -92,22 +93,34 @@ class Method:
   guidance: str = ""
 
 
-def guidance(text: str) -> search.guidance.Guidance:
+def guidance(text: str, task: tasks.Task) -> search.guidance.Guidance:
   """Return the guidance of a name, or of a sum such as "0.5*value+0.5*checker".
 
+  Args:
+    text: the name, or the sum.
+    task: whose tokens the model is asked by.
+
   Raises:
-    UserError: if a name is not known, or a weight is no number.
+    UserError: if a name is not known, a weight is no number, or the task lacks
+      the tokens.
   """
 
   def part(term):
     weight, star, name = term.rpartition("*")
+    name = name.strip()
     try:
-      return float(weight) if star else 1.0, _GUIDANCES[name.strip()]()
+      weight = float(weight) if star else 1.0
+      make = _GUIDANCES[name]
     except (KeyError, ValueError) as error:
       raise config_lib.UserError(
         f"--guidance: {term!r} is none of {', '.join(_GUIDANCES)}, nor a "
         "number * one of them"
       ) from error
+    try:
+      asks = name == "self_evaluation"
+      return weight, make(task.tokenizer) if asks else make()
+    except ValueError as error:
+      raise config_lib.UserError(f"--guidance: {error}") from error
 
   parts = [part(term) for term in text.split("+")]
   if len(parts) == 1 and parts[0][0] == 1:
@@ -178,7 +191,7 @@ def strategy(
   settings["permission"] = permission or usual
   guided_by = "" if name in UNGUIDED else guided_by
   if guided_by:
-    settings["guidance"] = guidance(guided_by)
+    settings["guidance"] = guidance(guided_by, run.task)
   return Method(
     name=f"{name}_{budget}",
     solve=jax.jit(make(run.model.apply, run.task, **settings)),
@@ -209,7 +222,7 @@ def strategies(
     UserError: if `guided_by` is no guidance.
   """
   if guided_by:
-    guidance(guided_by)  # refuses what is no guidance at all
+    guidance(guided_by, run.task)  # refuses what is no guidance at all
 
   def make(name, budget):
     if name == "mcts":

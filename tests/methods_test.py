@@ -11,13 +11,15 @@ def run():
   return config.make_run(tiny_config.get_config())
 
 
-def test_guidance_from_words():
-  assert methods.guidance("value").name == "value"
-  mixed = methods.guidance("0.25*value + 0.75*likelihood")
+def test_guidance_from_words(run):
+  assert methods.guidance("value", run.task).name == "value"
+  mixed = methods.guidance("0.25*value + 0.75*likelihood", run.task)
   assert mixed.name == "0.25*value+0.75*likelihood" and mixed.is_share
   for words in "worth", "x*value", "value+", "":
     with pytest.raises(config.UserError, match="--guidance.*none of value"):
-      methods.guidance(words)
+      methods.guidance(words, run.task)
+  with pytest.raises(config.UserError, match="--guidance: .*' Yes' is not one"):
+    methods.guidance("self_evaluation", run.task)
 
 
 def test_budgets_and_permissions(run):

@@ -71,6 +71,7 @@ def unscored(guidance: guidance_lib.Guidance) -> guidance_lib.Guidance:
     guidance,
     score=lambda path: jnp.zeros_like(path.log_prob),
     needs_answer=False,
+    needs_end=True,
   )
 
 

@@ -56,6 +56,7 @@ class Path:
   steps: list = dataclasses.field(default_factory=list)
   log_prob: float = 0.0
   value: float = 0.0
+  belief: float = 0.5
   score: float = 0.0
   over: bool = False
   read: int = 0  # tokens of the context that the network has read
@@ -84,8 +85,20 @@ class Solver:
   """One problem, and the strategies that solve it."""
 
   def __init__(
-    self, params, key, problem, task, *, k, permission, score, noise, reads
+    self,
+    params,
+    key,
+    problem,
+    task,
+    *,
+    k,
+    permission,
+    score,
+    noise,
+    reads,
+    question=None,
   ):
+    self.question = question
     self.params, self.key, self.problem = params, key, problem
     self.task, self.k, self.noise = task, k, noise
     self.sees, self.checks = permission != "nothing", permission == "checker"
@@ -107,6 +120,12 @@ class Solver:
         added -= path.read
       path.value = fake_model.reference(self.params, path.context)[1]
       path.read = len(path.context)
+      if self.question and path.steps:
+        asked = [*path.context, *self.question.tokens]
+        log_probs = fake_model.reference(self.params, asked)[0]
+        yes, no = np.exp(log_probs[[self.question.yes, self.question.no]])
+        path.belief = yes / (yes + no)
+        added += len(self.question.tokens)
       self.cost["prefilled"] += added
       self.cost["nodes"] += 1
     self.cost["model_calls"] += bool(paths)

@@ -36,11 +36,14 @@ VALUE, LOG_PROB = guidance.value(), guidance.log_prob()
 MEAN = guidance.log_prob(length_power=1.0)
 MIX = guidance.mix((0.5, VALUE), (0.5, guidance.likelihood()))
 
+SURE = guidance.self_evaluation(toy_task.TOKENIZER, "dc", yes="a", no="b")
+
 RATES = {
   "value": lambda p: p.value,
   "log_prob": lambda p: p.log_prob,
   "mean": lambda p: p.log_prob / max(p.num_tokens, 1),
   "likelihood": lambda p: np.exp(p.log_prob / max(p.num_tokens, 1)),
+  "self_evaluation": lambda p: p.belief,
   "mix": lambda p: (p.value + np.exp(p.log_prob / max(p.num_tokens, 1))) / 2,
 }
 GUIDES = {
@@ -48,6 +51,7 @@ GUIDES = {
   "log_prob": LOG_PROB,
   "mean": MEAN,
   "likelihood": guidance.likelihood(),
+  "self_evaluation": SURE,
   "mix": MIX,
 }
 
@@ -139,6 +143,12 @@ CASES = {
     "log_prob",
     lambda s: s.best(s.layers(first(3)(s), lambda kids: s.highest(kids, 3))),
   ),
+  "beam that asks": (
+    search.beam,
+    {"width": 2, "num_candidates": 3},
+    "self_evaluation",
+    lambda s: s.best(s.layers(first(2)(s), lambda kids: s.highest(kids, 2))),
+  ),
   "dvts": (
     search.dvts,
     {"width": 3, "num_candidates": 3},
@@ -224,6 +234,7 @@ SETTINGS = {
   "best_of_n": [("reset", "rules")],
   "rejection": [("append", "rules")],
   "beam": [("append", "nothing"), ("reset", "checker")],
+  "beam that asks": [("append", "rules")],
   "dvts": [("append", "rules")],
   "rebase": [("append", "rules")],
   "lookahead": [("append", "checker")],
@@ -283,7 +294,8 @@ def test_is_the_reference(name, kind, permission):
       permission="rules" if name == "greedy" else permission,
       score=RATES.get(guide, lambda p: 0.0),
       noise=name != "greedy",
-      reads=guide in ("value", "mix"),
+      reads=guide in ("value", "mix", "self_evaluation"),
+      question=guide and GUIDES[guide].question,
     )
     answer = reference(solver)
     episode = jax.tree.map(lambda x: x[row], found.episode)  # noqa: B023
