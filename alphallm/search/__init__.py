@@ -17,6 +17,7 @@ from alphallm.search.strategies.lookahead import lookahead
 from alphallm.search.strategies.mctsr import mctsr
 from alphallm.search.strategies.rebase import rebase
 from alphallm.search.strategies.revision import revision
+from alphallm.search.strategies.rewriting import rewriting
 from alphallm.search.strategies.sampling import sampling
 from alphallm.search.strategies.vote import vote
 
@@ -40,6 +41,7 @@ __all__ = [
   "memory",
   "rebase",
   "revision",
+  "rewriting",
   "sampling",
   "vote",
 ]
