@@ -21,6 +21,7 @@ from absl import flags
 
 from alphallm import (
   checkpoint,
+  compute_optimal,
   evaluation,
   methods,
   metrics,
@@ -39,7 +40,7 @@ from alphallm.tasks import plans
 
 _USUAL = ("greedy", "sampled", "best_of_n", "mcts")
 _ALL = ("greedy", *methods.STRATEGIES, "mcts")
-_METHODS = dict.fromkeys((*_USUAL, *_ALL, "all"))
+_METHODS = dict.fromkeys((*_USUAL, *_ALL, "auto", "all"))
 _MOST_DRAWN = 4  # problems whose trees are drawn
 
 _METHOD_NAMES = flags.DEFINE_list(
@@ -114,7 +115,8 @@ def main(argv) -> None:
   matched = budgets is None and set(names) <= set(_USUAL)
   if budgets and _SIMULATIONS.present:
     raise config_lib.UserError("give --budgets or --simulations, not both")
-  compared = _compared(run, names, budgets or simulations, matched)
+  table = compute_optimal.read(workdir) if "auto" in names else None
+  compared = _compared(run, names, budgets or simulations, matched, table)
   if _GUIDANCE.value and (matched or set(names) <= set(methods.UNGUIDED)):
     raise config_lib.UserError(
       "--guidance: none of the methods is guided by it; see --methods, and "
@@ -123,6 +125,11 @@ def main(argv) -> None:
   problems = runs.read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"
+  if table and table["source"] == source:
+    print(
+      "auto: its table is of the same problems, so that it flatters itself; "
+      "see by_difficulty in summary.json"
+    )
   print(
     f"iteration {iteration} of {workdir}, {count} problems ({source}), "
     f"{jax.devices()[0].platform}",
@@ -162,6 +169,17 @@ def main(argv) -> None:
     for row in before
   }
   figures |= {"num_problems": count, "problems": source, "verdict": judged}
+  optimal = compute_optimal.make([r for r in after if r.method != "auto"])
+  if optimal is not None and budgets:
+    print(
+      "the best method by how easy samples find a problem, at a budget; chosen "
+      "on one half of the problems and measured on the other:\n\n"
+      f"{compute_optimal.as_markdown(optimal)}\n"
+    )
+    chosen = compute_optimal.as_figures(optimal, source)
+    figures["compute_optimal"] = chosen
+    path = metrics.write_json(workdir / compute_optimal.FILE, chosen)
+    print(f"table for --methods auto: {path}")
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
     print(tables.by_level(levels, after) + "\n")
@@ -215,7 +233,11 @@ def _numbers(flag: str, given: list[str]) -> list[int]:
 
 
 def _compared(
-  run: config_lib.Run, names: list[str], budgets: list[int], matched: bool
+  run: config_lib.Run,
+  names: list[str],
+  budgets: list[int],
+  matched: bool,
+  table: dict[str, Any] | None,
 ) -> list[methods.Method]:
   """Return the methods that are compared; tell which make no sense.
 
@@ -232,6 +254,7 @@ def _compared(
     budgets,
     guided_by=_GUIDANCE.value,
     permission=_PERMISSION.value or "",
+    table=table,
   )
   if refused and not made:
     raise config_lib.UserError(f"--methods: {refused[0]}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from alphallm import config as config_lib
 from alphallm import ledger as ledger_lib
-from alphallm import measure, methods, tables
+from alphallm import measure, methods, search, tables
 from alphallm.search import play
 
 _MOST_SAMPLES = 512  # of the best-of-N that spends what another method does
@@ -31,6 +31,8 @@ class Found:
     nodes: `[n]`, states that were evaluated.
     right: `[n]`, how many of its paths solve each problem; None where it keeps
       one path.
+    ease: `[n]` float32, how easy its paths find each problem; see
+      `search.ease`.
   """
 
   solved: np.ndarray
@@ -42,6 +44,7 @@ class Found:
   calls: np.ndarray
   nodes: np.ndarray
   right: np.ndarray | None = None
+  ease: np.ndarray | None = None
 
   @classmethod
   def of(cls, result: play.SearchResult) -> "Found":
@@ -58,6 +61,7 @@ class Found:
       calls=result.cost.model_calls,
       nodes=result.cost.nodes,
       right=paths.solved.sum(axis=1) if several else None,
+      ease=np.asarray(search.ease(paths)) if several else None,
     )
 
   def arrays(self) -> dict[str, np.ndarray]:
@@ -150,6 +154,7 @@ class Evaluation:
       calls=_mean(found.calls),
       right=found.right,
       value=found.value,
+      ease=found.ease,
     )
     _tell(row, kept=first, of=done)
     return row

@@ -56,11 +56,12 @@ STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
   "best_first": _queue(search.best_first),
   "revision": lambda n, k: (search.revision, {"num_revisions": n - 1}),
   "revisions": _chains,
+  "rewriting": lambda n, k: (search.rewriting, {"num_revisions": n - 1}),
   "mctsr": lambda n, k: (search.mctsr, {"num_attempts": n}),
 }
 PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
 # Of these nothing is scored by a guidance.
-UNGUIDED = ("greedy", "sampled", "sampling", "mcts")
+UNGUIDED = ("greedy", "sampled", "sampling", "mcts", "auto")
 
 _GUIDANCES = {
   "value": search.guidance.value,
@@ -201,6 +202,61 @@ def strategy(
   )
 
 
+def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
+  """Return the choice by difficulty at a budget.
+
+  Args:
+    run: of the policy.
+    table: see `compute_optimal.read`.
+    budget: of the table.
+
+  Raises:
+    UserError: if the table knows no such budget, or no such method any more.
+  """
+  level = table["levels"].get(str(budget))
+  if level is None:
+    raise config_lib.UserError(
+      f"auto: the table has budgets {', '.join(table['levels'])}, and no "
+      f"{budget}"
+    )
+
+  guided_by = table["guidance"]
+
+  def chosen(name):
+    kind, _, number = name.rpartition("_")
+    if name in PLAYED:
+      return played(run, name)
+    if kind == "mcts":
+      return tree(run, int(number), table["asks"])
+    if kind in STRATEGIES:
+      votes = kind in ("vote", "sampling")
+      return strategy(
+        run,
+        kind,
+        int(number),
+        guided_by=guided_by,
+        permission="" if votes else table["asks"],
+      )
+    raise config_lib.UserError(f"auto: the table names {name!r}, no method")
+
+  solvers = {name: chosen(name).solve for name in set(level["methods"])}
+  solve = search.auto(
+    run.model.apply,
+    run.task,
+    choices=[solvers[name] for name in level["methods"]],
+    edges=table["edges"],
+    num_samples=table["num_samples"],
+    guidance=guidance(guided_by, run.task) if guided_by else None,
+    permission=table["asks"],
+  )
+  return Method(
+    name=f"auto_{budget}",
+    solve=jax.jit(solve),
+    asks=table["asks"],
+    budget=budget,
+  )
+
+
 def strategies(
   run: config_lib.Run,
   names: Sequence[str],
@@ -208,15 +264,17 @@ def strategies(
   *,
   guided_by: str = "",
   permission: str = "",
+  table: dict[str, Any] | None = None,
 ) -> tuple[list[Method], list[str]]:
   """Return strategies, each with each budget, and why others were left out.
 
   Args:
     run: of the policy.
-    names: of `STRATEGIES`, "greedy", "sampled" or "mcts".
+    names: of `STRATEGIES`, "greedy", "sampled", "mcts" or "auto".
     budgets: see `Method`.
     guided_by: see `strategy`.
     permission: see `strategy`.
+    table: of "auto".
 
   Raises:
     UserError: if `guided_by` is no guidance.
@@ -227,6 +285,8 @@ def strategies(
   def make(name, budget):
     if name == "mcts":
       return tree(run, budget, permission)
+    if name == "auto":
+      return auto(run, table, budget)
     return strategy(
       run, name, budget, guided_by=guided_by, permission=permission
     )

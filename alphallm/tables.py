@@ -29,6 +29,7 @@ class Row:
       keeps one path.
     value: `[n]`, what it thinks its answers are worth, in [0, 1]; None where it
       does not tell.
+    ease: `[n]`, how easy its samples find each problem; see `search.ease`.
   """
 
   name: str
@@ -42,6 +43,7 @@ class Row:
   calls: float = float("nan")
   right: np.ndarray | None = None
   value: np.ndarray | None = None
+  ease: np.ndarray | None = None
 
   @property
   def method(self) -> str:

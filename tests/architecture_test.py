@@ -36,6 +36,7 @@ FLOORS = {
   "plots": 7,
   "tables": 6,
   "verdict": 7,
+  "compute_optimal": 7,
   "methods": 7,
   "trainer": 7,
   "words": 7,

@@ -61,3 +61,20 @@ def test_as_many_steps_are_sampled_as_the_budget_says():
           if key in ("num_samples", "num_expansions", "num_attempts")
         )
       assert budget - 3 < spent <= budget, name
+
+
+def test_auto_is_made_of_a_table(run):
+  table = {
+    "asks": "rules",
+    "guidance": "",
+    "num_samples": 2,
+    "edges": [0.5],
+    "levels": {"4": {"methods": ["mcts_4", "vote_4"]}},
+  }
+  (made,), refused = methods.strategies(run, ["auto"], [4], table=table)
+  assert made.name == "auto_4" and made.asks == "rules" and not refused
+  with pytest.raises(config.UserError, match="budgets 4, and no 8"):
+    methods.strategies(run, ["auto"], [8], table=table)
+  table["levels"]["4"]["methods"][0] = "mtcs_4"
+  with pytest.raises(config.UserError, match="'mtcs_4', no method"):
+    methods.strategies(run, ["auto"], [4], table=table)

@@ -6,6 +6,7 @@ from alphallm.search.play import SearchResult
 from alphallm.search.policies import Gumbel, Puct
 from alphallm.search.search_config import Dials, SearchConfig
 from alphallm.search.strategies import guidance
+from alphallm.search.strategies.auto import auto, ease
 from alphallm.search.strategies.beam import beam
 from alphallm.search.strategies.best_first import best_first
 from alphallm.search.strategies.best_of_n import best_of_n
@@ -27,12 +28,14 @@ __all__ = [
   "Puct",
   "SearchConfig",
   "SearchResult",
+  "auto",
   "beam",
   "best_first",
   "best_of_n",
   "breadth_first",
   "depth_first",
   "dvts",
+  "ease",
   "greedy",
   "guidance",
   "lookahead",
