@@ -189,7 +189,9 @@ def read(folder) -> dict:
   path = pathlib.Path(folder) / FILE
   try:
     figures = json.loads(path.read_text())
-    known = all(isinstance(figures[k], str) for k in ("asks", "guidance"))
+    known = all(
+      isinstance(figures[k], str) for k in ("asks", "guidance", "source")
+    )
     known &= isinstance(figures["num_samples"], int)
     for level in figures["levels"].values():
       known &= len(level["methods"]) == len(figures["edges"]) + 1

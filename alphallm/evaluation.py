@@ -128,7 +128,8 @@ class Evaluation:
     return rows, results
 
   def _measure(self, method, params, ledger, results) -> tables.Row:
-    name = " ".join([method.name, method.asks, method.guidance]).strip()
+    depends = method.name, method.asks, method.guidance, method.made_of
+    name = " ".join(filter(None, depends))
     kept = ledger.read(name)
     done = first = len(kept["solved"]) if kept else 0
     seconds = float(kept.pop("seconds")) if kept else 0.0
@@ -175,6 +176,7 @@ class Evaluation:
   def _best_of_n(self, params, reference, ledger) -> tables.Row:
     """Sample whole solutions until one is right or the tokens are spent."""
     name = f"best_of_n at {reference.name}"
+    key = f"{name} {reference.asks}"
     total = self._count
     kept = {
       "solved": np.zeros(total, bool),
@@ -182,7 +184,7 @@ class Evaluation:
       "tokens": np.zeros(total, np.int64),
       "samples": 0,
       "seconds": 0.0,
-    } | ledger.read(f"{name} checker")
+    } | ledger.read(key)
     solved, steps, tokens = kept["solved"], kept["steps"], kept["tokens"]
     first, seconds = int(kept["samples"]), float(kept["seconds"])
     began = time.monotonic()
@@ -190,13 +192,14 @@ class Evaluation:
       open_ = ~solved & (tokens < reference.tokens)
       if not open_.any():
         break
-      key = jax.random.fold_in(self._rng_key, 1 + sample)
-      found = _joined(map(Found.of, self._solve(self._sampled, params, key)))
+      rng_key = jax.random.fold_in(self._rng_key, 1 + sample)
+      parts = self._solve(self._sampled, params, rng_key)
+      found = _joined(map(Found.of, parts))
       tokens += np.where(open_, found.tokens, 0)
       steps = np.where(open_, found.num_steps, steps)
       solved |= open_ & found.solved
       ledger.write(
-        f"{name} checker",
+        key,
         {
           "solved": solved,
           "steps": steps,

@@ -85,6 +85,7 @@ class Method:
     budget: samples, attempts, steps sampled at a depth, states taken up, or
       simulations a move; 1 for the policy alone.
     guidance: what scores its paths; "" for its own.
+    made_of: what else it depends on, beside the run.
   """
 
   name: str
@@ -92,6 +93,7 @@ class Method:
   asks: str
   budget: int = 1
   guidance: str = ""
+  made_of: str = ""
 
 
 def guidance(text: str, task: tasks.Task) -> search.guidance.Guidance:
@@ -254,6 +256,8 @@ def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
     solve=jax.jit(solve),
     asks=table["asks"],
     budget=budget,
+    guidance=guided_by,
+    made_of=f"{level['methods']} {table['edges']} {table['num_samples']}",
   )
 
 

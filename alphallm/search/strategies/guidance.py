@@ -166,18 +166,32 @@ def self_evaluation(
     no: the other one.
 
   Raises:
-    ValueError: if an answer is not one token of the vocabulary.
+    ValueError: if an answer is not one token of the vocabulary, or the question
+      cannot be written in its tokens.
   """
   try:
     ids = tokenizer.id(yes), tokenizer.id(no)
+    asked = written(tokenizer, question)
   except ValueError as error:
     raise ValueError(f"self_evaluation: {error}") from error
   return Guidance(
     "self_evaluation",
     lambda path: path.belief,
     needs_value=True,
-    question=Question(tuple(tokenizer.encode(question)), *ids),
+    question=Question(tuple(asked), *ids),
   )
+
+
+def written(tokenizer: Any, words: str) -> list[int]:
+  """Return the tokens of words that the model is to read.
+
+  Raises:
+    ValueError: if the vocabulary cannot write them.
+  """
+  ids = tokenizer.encode(words)
+  if tokenizer.decode(ids) != words:
+    raise ValueError(f"{words!r} cannot be written in the model's tokens")
+  return ids
 
 
 def mix(*parts: tuple[float, Guidance]) -> Guidance:

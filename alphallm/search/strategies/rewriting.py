@@ -57,7 +57,8 @@ def rewriting(
 
   Raises:
     ValueError: if the task is not of free text, or in the form of a chat, a
-      number is too small, or the guidance makes no sense here.
+      number is too small, the feedback cannot be written in its tokens, or the
+      guidance makes no sense here.
   """
   if not isinstance(task, text.Text):
     raise ValueError(
@@ -85,7 +86,12 @@ def rewriting(
       "none of them is a doubt"
     )
   guidance = dataclasses.replace(guidance, needs_end=True)
-  feedback = [task.tokenizer.encode(words) for words in (doubt, check)]
+  try:
+    feedback = [
+      guidance_lib.written(task.tokenizer, words) for words in (doubt, check)
+    ]
+  except ValueError as error:
+    raise ValueError(f"rewriting: {error}; give other feedback") from error
   room = task.max_prompt_tokens + task.max_response_tokens
   wide = dataclasses.replace(
     task, max_prompt_tokens=room + max(map(len, feedback))

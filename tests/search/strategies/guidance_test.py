@@ -180,6 +180,8 @@ def test_self_evaluation_needs_its_answers_as_tokens():
   words = toy_task.TOKENIZER
   with pytest.raises(ValueError, match="self_evaluation: ' Yes' is not"):
     guidance.self_evaluation(words)
+  with pytest.raises(ValueError, match="self_evaluation: 'Sure.' cannot be"):
+    guidance.self_evaluation(words, "Sure?", yes="a", no="b")
   sure = guidance.self_evaluation(words, "c", yes="a", no="b")
   task = toy_task.Walk("reset")
   with pytest.raises(ValueError, match="self_evaluation: the context of walk"):

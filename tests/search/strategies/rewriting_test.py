@@ -103,7 +103,12 @@ def test_each_answer_follows_the_one_before_and_feedback(permission):
 
 def test_chains_are_several():
   run = search.rewriting(
-    fake_model.apply_fn, TASK, num_revisions=1, num_chains=3
+    fake_model.apply_fn,
+    TASK,
+    num_revisions=1,
+    num_chains=3,
+    doubt="?",
+    check="?",
   )
   shapes = jax.eval_shape(
     run, PARAMS, jax.random.key(0), TASK.problems(PROMPTS, ANSWERS)
@@ -115,12 +120,13 @@ def test_chains_are_several():
   ("options", "words"),
   [
     ({"num_revisions": -1}, "num_revisions=-1"),
+    ({"doubt": "No!"}, "rewriting: 'No!' cannot be written"),
     ({"guidance": search.guidance.log_prob()}, "by log_prob.*not from 0 to 1"),
   ],
 )
 def test_what_makes_no_sense_is_refused(options, words):
   with pytest.raises(ValueError, match=words):
-    search.rewriting(fake_model.apply_fn, TASK, **options)
+    search.rewriting(fake_model.apply_fn, TASK, **{"check": "?"} | options)
   with pytest.raises(ValueError, match="walk is no free text"):
     search.rewriting(fake_model.apply_fn, toy_task.Walk())
   chat = tasks.Sums(as_chat=True)
