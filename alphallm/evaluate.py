@@ -5,6 +5,8 @@ python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     [--tree OUT.html]
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     --methods all --budgets 4,16 [--guidance value] [--permission rules]
+python -m alphallm.evaluate --config configs/quickstart.py --workdir W
+    --methods auto,vote --budgets 4,16
 
 Beside it stands the policy with which the training began. A run that has not
 begun, of a pretrained model, is measured as it is. What is measured is kept in
@@ -159,8 +161,9 @@ def main(argv) -> None:
   equal = tables.at_equal_cost(after)
   if equal:
     print(
-      "at about equal tokens, by McNemar's exact test (of many pairs some "
-      f"differ by chance: p is not corrected for their number):\n\n{equal}\n"
+      "at about equal tokens, of those that may ask the same, by McNemar's "
+      "exact test (of many pairs some differ by chance: p is not corrected for "
+      f"their number):\n\n{equal}\n"
     )
   judged = verdict.of(after)
   print("\n".join(["verdict:", *(f"  {line}" for line in judged), ""]))

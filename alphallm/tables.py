@@ -102,7 +102,7 @@ def _share(number: float | None) -> str:
 
 
 def pairs(rows: list[Row], ratio: float = 1.25) -> Iterator[tuple[Row, Row]]:
-  """Yield the pairs of rows that spend about as many tokens.
+  """Yield the pairs of rows that spend about as much and may ask the same.
 
   Args:
     rows: of the same problems.
@@ -111,7 +111,7 @@ def pairs(rows: list[Row], ratio: float = 1.25) -> Iterator[tuple[Row, Row]]:
   for i, row in enumerate(rows):
     for other in rows[i + 1 :]:
       spent = sorted([row.tokens.mean(), other.tokens.mean()])
-      if spent[1] <= ratio * spent[0]:
+      if row.asks == other.asks and spent[1] <= ratio * spent[0]:
         yield row, other
 
 

@@ -55,7 +55,7 @@ def _at_equal_cost(rows) -> list[str]:
   pairs = []
   for row, other in tables.pairs(list(rows)):
     is_sampler = row.method in _SAMPLERS, other.method in _SAMPLERS
-    if row.asks == other.asks and sum(is_sampler) == 1:
+    if sum(is_sampler) == 1:
       pairs.append((other, row) if is_sampler[0] else (row, other))
   lines = []
   sure = _compare(pairs)
