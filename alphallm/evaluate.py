@@ -5,11 +5,15 @@ python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     [--tree OUT.html]
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     --methods all --budgets 4,16 [--guidance value] [--permission rules]
+python -m alphallm.evaluate --config configs/quickstart.py --workdir W
+    --methods auto,vote --budgets 4,16
 
 Beside it stands the policy with which the training began. A run that has not
-begun, of a pretrained model, is measured as it is.
+begun, of a pretrained model, is measured as it is. What is measured is kept in
+the workdir: an evaluation that was stopped goes on with the same command.
 """
 
+import json
 import pathlib
 from typing import Any
 
@@ -19,7 +23,8 @@ from absl import flags
 
 from alphallm import (
   checkpoint,
-  measure,
+  compute_optimal,
+  evaluation,
   methods,
   metrics,
   plots,
@@ -27,16 +32,17 @@ from alphallm import (
   runs,
   tables,
   tasks,
+  verdict,
   viewer,
   words,
 )
 from alphallm import config as config_lib
-from alphallm.search import play, tree_search
+from alphallm.search import tree_search
 from alphallm.tasks import plans
 
 _USUAL = ("greedy", "sampled", "best_of_n", "mcts")
 _ALL = ("greedy", *methods.STRATEGIES, "mcts")
-_METHODS = dict.fromkeys((*_USUAL, *_ALL, "all"))
+_METHODS = dict.fromkeys((*_USUAL, *_ALL, "auto", "all"))
 _MOST_DRAWN = 4  # problems whose trees are drawn
 
 _METHOD_NAMES = flags.DEFINE_list(
@@ -53,8 +59,8 @@ _GUIDANCE = flags.DEFINE_string(
   "guidance",
   "",
   "What scores paths, instead of what each strategy takes by itself: value, "
-  "log_prob, likelihood, checker, self_consistency, semantic_entropy, or a sum "
-  "such as 0.5*value+0.5*likelihood.",
+  "log_prob, likelihood, checker, self_consistency, semantic_entropy, "
+  "self_evaluation, or a sum such as 0.5*value+0.5*likelihood.",
 )
 _PERMISSION = flags.DEFINE_enum(
   "permission",
@@ -111,7 +117,8 @@ def main(argv) -> None:
   matched = budgets is None and set(names) <= set(_USUAL)
   if budgets and _SIMULATIONS.present:
     raise config_lib.UserError("give --budgets or --simulations, not both")
-  compared = _compared(run, names, budgets or simulations, matched)
+  table = compute_optimal.read(workdir) if "auto" in names else None
+  compared = _compared(run, names, budgets or simulations, matched, table)
   if _GUIDANCE.value and (matched or set(names) <= set(methods.UNGUIDED)):
     raise config_lib.UserError(
       "--guidance: none of the methods is guided by it; see --methods, and "
@@ -120,14 +127,21 @@ def main(argv) -> None:
   problems = runs.read_problems(run, _PROBLEMS.value, _NUM_PROBLEMS.value)
   count = jax.tree.leaves(problems)[0].shape[0]
   source = _PROBLEMS.value or "drawn from the test split"
+  if table and table["source"] == source:
+    print(
+      "auto: its table is of the same problems, so that it flatters itself; "
+      "see by_difficulty in summary.json"
+    )
   print(
     f"iteration {iteration} of {workdir}, {count} problems ({source}), "
     f"{jax.devices()[0].platform}",
     flush=True,
   )
-  evaluation = methods.Evaluation(
+  evaluated = evaluation.Evaluation(
     run, problems, compared, matched=matched and "best_of_n" in names
   )
+  settings = json.dumps(program.CONFIG.value.to_dict(), sort_keys=True)
+  kept = workdir / "evaluation"
   hidden = () if "mcts" in names else tuple(f"mcts_{n}" for n in simulations)
   before, first = [], "pretrained" if run.pretrained else "random weights"
   policies: dict[str, Any] = {}  # by what they are called
@@ -136,9 +150,9 @@ def main(argv) -> None:
     # Where the trained ones lie, so that nothing is compiled twice.
     places = jax.tree.map(lambda x: x.sharding, params)
     policies[first] = jax.device_put(runs.load_first(run), places)
-    before, _ = evaluation.measure(policies[first])
+    before, _ = evaluated.measure(policies[first], kept / "before", settings)
   print("trained:" if iteration else f"{first}:", flush=True)
-  after, results = evaluation.measure(params)
+  after, results = evaluated.measure(params, kept / "after", settings)
   policies["trained" if iteration else first] = params
   before, after = (
     [row for row in rows if row.name not in hidden] for rows in (before, after)
@@ -147,10 +161,28 @@ def main(argv) -> None:
   equal = tables.at_equal_cost(after)
   if equal:
     print(
-      "at about equal tokens, by McNemar's exact test (of many pairs some "
-      f"differ by chance: p is not corrected for their number):\n\n{equal}\n"
+      "at about equal tokens, of those that may ask the same, by McNemar's "
+      "exact test (of many pairs some differ by chance: p is not corrected for "
+      f"their number):\n\n{equal}\n"
     )
-  figures: dict[str, Any] = {}
+  judged = verdict.of(after)
+  print("\n".join(["verdict:", *(f"  {line}" for line in judged), ""]))
+  figures = tables.figures(after) | {
+    f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}": row.share
+    for row in before
+  }
+  figures |= {"num_problems": count, "problems": source, "verdict": judged}
+  optimal = compute_optimal.make([r for r in after if r.method != "auto"])
+  if optimal is not None and budgets:
+    print(
+      "the best method by how easy samples find a problem, at a budget; chosen "
+      "on one half of the problems and measured on the other:\n\n"
+      f"{compute_optimal.as_markdown(optimal)}\n"
+    )
+    chosen = compute_optimal.as_figures(optimal, source)
+    figures["compute_optimal"] = chosen
+    path = metrics.write_json(workdir / compute_optimal.FILE, chosen)
+    print(f"table for --methods auto: {path}")
   if len(run.task.levels) > 1:
     levels = run.task.level_of(problems)
     print(tables.by_level(levels, after) + "\n")
@@ -161,30 +193,6 @@ def main(argv) -> None:
       }
       for level in np.unique(levels)
     }
-  for row in after:
-    name = row.name.split(" ")[0]
-    low, high = measure.interval(int(row.solved.sum()), count)
-    figures[name] = row.share
-    figures[f"{name}_interval"] = [low, high]
-    figures[f"{name}_tokens"] = float(row.tokens.mean())
-    figures[f"{name}_permission"] = row.asks
-    if row.coverage is not None:
-      figures[f"{name}_any_path"] = row.coverage
-    if row.right is not None and name.startswith("sampling_"):
-      figures[f"{name}_pass_at"] = {
-        str(k): measure.pass_at(k, row.budget, row.right)
-        for k in range(1, row.budget + 1)
-        if k & (k - 1) == 0 or k == row.budget
-      }
-    if row.reliability is not None:
-      error, curve = row.reliability
-      figures[f"{name}_calibration_error"] = error
-      figures[f"{name}_reliability"] = curve
-  for row in before:
-    name = f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}"
-    figures[name] = row.share
-  figures["num_problems"] = count
-  figures["problems"] = source
   path = metrics.write_summary(
     workdir,
     figures,
@@ -196,8 +204,8 @@ def main(argv) -> None:
   print(f"table: {tables.write_csv(after, workdir / 'evaluation.csv')}")
   drawn = {}
   for row in after:
-    name = row.name.split(" ")[0].removesuffix(f"_{row.budget}")
-    drawn.setdefault(name, []).append((float(row.tokens.mean()), row.share))
+    point = float(row.tokens.mean()), row.share
+    drawn.setdefault(row.method, []).append(point)
   picture = plots.against_tokens(drawn, workdir / "evaluation.png")
   if picture:
     print(f"against tokens: {picture}")
@@ -214,8 +222,8 @@ def main(argv) -> None:
     most = max(budgets or simulations)
     search = methods.tree_config(run, most, _PERMISSION.value or "")
     if tree_path:
-      result = results[f"mcts_{most}"]
-      path = draw(run, search, policies, problems, result, tree_path)
+      found = results[f"mcts_{most}"]
+      path = draw(run, search, policies, problems, found, tree_path)
       print(f"trees, to be opened in a browser: {path}")
     print("\n" + words.example(run, search, params, problems))
 
@@ -228,7 +236,11 @@ def _numbers(flag: str, given: list[str]) -> list[int]:
 
 
 def _compared(
-  run: config_lib.Run, names: list[str], budgets: list[int], matched: bool
+  run: config_lib.Run,
+  names: list[str],
+  budgets: list[int],
+  matched: bool,
+  table: dict[str, Any] | None,
 ) -> list[methods.Method]:
   """Return the methods that are compared; tell which make no sense.
 
@@ -245,6 +257,7 @@ def _compared(
     budgets,
     guided_by=_GUIDANCE.value,
     permission=_PERMISSION.value or "",
+    table=table,
   )
   if refused and not made:
     raise config_lib.UserError(f"--methods: {refused[0]}")
@@ -258,7 +271,7 @@ def draw(
   search: tree_search.SearchConfig,
   policies: dict[str, Any],
   problems: Any,
-  result: play.SearchResult,
+  found: evaluation.Found,
   path: str,
 ) -> pathlib.Path:
   """Write the trees of some of the problems that were measured.
@@ -268,12 +281,12 @@ def draw(
     search: by which search.
     policies: their parameters by name, each a side of the page.
     problems: `[n, ...]`, all that were measured.
-    result: of them, by the last of the policies. Drawn are those that it
+    found: for them, by the last of the policies. Drawn are those that it
       solved with the most nodes.
     path: where the page goes.
   """
   # The last key is the first to sort by.
-  rows = np.lexsort((-result.cost.nodes, ~result.solved))[:_MOST_DRAWN]
+  rows = np.lexsort((-found.nodes, ~found.solved))[:_MOST_DRAWN]
   fold = jax.vmap(jax.random.fold_in, (None, 0))  # keys: those of `measure.run`
   page = viewer.compare(
     run.model.apply,

@@ -1,7 +1,7 @@
 """Measuring a policy on held-out problems."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -44,28 +44,36 @@ def held_out(task: base.Task, count: int, level: int = 0) -> Any:
   return jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
 
 
-def batches(problems: Any, size: int) -> Iterator[tuple[Any, int]]:
+def batches(
+  problems: Any, size: int, first: int = 0
+) -> Iterator[tuple[Any, int]]:
   """Cut problems into batches of one size; the last is filled by repeats.
+
+  Args:
+    problems: `[n, ...]`.
+    size: of a batch.
+    first: the first of them that is wanted.
 
   Yields:
     A batch, and how many of its problems are not repeats.
   """
   total = jax.tree.leaves(problems)[0].shape[0]
-  for first in range(0, total, size):
-    places = np.arange(first, first + size)
+  for i in range(first, total, size):
+    places = np.arange(i, i + size)
     cut = jax.tree.map(lambda x, p=places: np.asarray(x)[p % total], problems)
-    yield cut, min(size, total - first)
+    yield cut, min(size, total - i)
 
 
-def run(
+def each(
   solve: Callable[..., play.SearchResult],
   params: Any,
   rng_key: jax.Array,
   problems: Any,
   *,
   batch_size: int = 256,
-) -> play.SearchResult:
-  """Solve all problems, batch by batch; a result of NumPy arrays.
+  first: int = 0,
+) -> Iterator[play.SearchResult]:
+  """Solve problems; yield the result of each batch, of NumPy arrays.
 
   Args:
     solve: from `solver`.
@@ -73,16 +81,23 @@ def run(
     rng_key: folded with each problem's index (consumed).
     problems: `[n, ...]`.
     batch_size: problems at a time; fewer if there are fewer.
+    first: the first of them that is solved.
   """
   total = jax.tree.leaves(problems)[0].shape[0]
   size = min(batch_size, total)
   fold = jax.vmap(jax.random.fold_in, (None, 0))
-  results = []
-  for i, (batch, count) in enumerate(batches(problems, size)):
-    keys = fold(rng_key, i * size + np.arange(size))
+  for batch, count in batches(problems, size, first):
+    keys = fold(rng_key, first + np.arange(size))
     result = jax.device_get(solve(params, keys, batch))
-    results.append(jax.tree.map(lambda x, n=count: x[:n], result))
-  return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
+    yield jax.tree.map(lambda x, n=count: x[:n], result)
+    first += count
+
+
+def run(*args: Any, **options: Any) -> play.SearchResult:
+  """Solve all problems; see `each`."""
+  return jax.tree.map(
+    lambda *parts: np.concatenate(parts), *each(*args, **options)
+  )
 
 
 def interval(successes: int, total: int) -> tuple[float, float]:
@@ -110,6 +125,20 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
   n = one + other
   tail = sum(math.comb(n, k) for k in range(min(one, other) + 1))
   return min(1.0, 2 * tail / 2**n)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+  """Return p-values of several tests, corrected for their number (Holm, 1979).
+
+  The k-th smallest of m is multiplied by m + 1 − k, and made to be at least as
+  large as those below it.
+  """
+  p = np.asarray(p_values, float)
+  order = np.argsort(p, kind="stable")
+  scaled = (len(p) - np.arange(len(p))) * p[order]
+  corrected = np.empty_like(p)
+  corrected[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+  return corrected
 
 
 def pass_at(k: int, num_samples: int, right: np.ndarray) -> float:

@@ -1,18 +1,15 @@
 """The methods that the evaluation compares, each with its budgets."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from alphallm import config as config_lib
-from alphallm import measure, search, tables
+from alphallm import measure, search, tasks
 from alphallm.search import play
 
-_MOST_SAMPLES = 512  # of the best-of-N that spends what another method does
 _CHILDREN = 4  # K of strategies that keep a few of their paths' ways on
 
 
@@ -34,6 +31,13 @@ def _queue(make):
   return lambda n, k: (make, {"num_expansions": n, "num_candidates": k})
 
 
+def _chains(n, k):
+  """Make n attempts: a few chains of revisions."""
+  few = min(_CHILDREN, n)
+  settings = {"num_chains": few, "num_revisions": n // few - 1}
+  return search.revision, settings
+
+
 # By name: (budget, K of the run's search) -> the strategy and its settings.
 STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
   "sampling": _samples(search.sampling),
@@ -50,10 +54,14 @@ STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
   "breadth_first": _layers(search.breadth_first),
   "depth_first": _queue(search.depth_first),
   "best_first": _queue(search.best_first),
+  "revision": lambda n, k: (search.revision, {"num_revisions": n - 1}),
+  "revisions": _chains,
+  "rewriting": lambda n, k: (search.rewriting, {"num_revisions": n - 1}),
+  "mctsr": lambda n, k: (search.mctsr, {"num_attempts": n}),
 }
 PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
 # Of these nothing is scored by a guidance.
-UNGUIDED = ("greedy", "sampled", "sampling", "mcts")
+UNGUIDED = ("greedy", "sampled", "sampling", "mcts", "auto")
 
 _GUIDANCES = {
   "value": search.guidance.value,
@@ -62,6 +70,7 @@ _GUIDANCES = {
   "checker": search.guidance.checker,
   "self_consistency": search.guidance.self_consistency,
   "semantic_entropy": search.guidance.semantic_entropy,
+  "self_evaluation": search.guidance.self_evaluation,
 }
 
 
@@ -73,9 +82,10 @@ class Method:
     name: with its budget.
     solve: `(params, rng_keys, problems) -> SearchResult`, jitted.
     asks: what it may ask of the environment while it searches.
-    budget: samples, steps sampled at a depth, states taken up, or simulations a
-      move; 1 for the policy alone.
+    budget: samples, attempts, steps sampled at a depth, states taken up, or
+      simulations a move; 1 for the policy alone.
     guidance: what scores its paths; "" for its own.
+    made_of: what else it depends on, beside the run.
   """
 
   name: str
@@ -83,24 +93,37 @@ class Method:
   asks: str
   budget: int = 1
   guidance: str = ""
+  made_of: str = ""
 
 
-def guidance(text: str) -> search.guidance.Guidance:
+def guidance(text: str, task: tasks.Task) -> search.guidance.Guidance:
   """Return the guidance of a name, or of a sum such as "0.5*value+0.5*checker".
 
+  Args:
+    text: the name, or the sum.
+    task: whose tokens the model is asked by.
+
   Raises:
-    UserError: if a name is not known, or a weight is no number.
+    UserError: if a name is not known, a weight is no number, or the task lacks
+      the tokens.
   """
 
   def part(term):
     weight, star, name = term.rpartition("*")
+    name = name.strip()
     try:
-      return float(weight) if star else 1.0, _GUIDANCES[name.strip()]()
+      weight = float(weight) if star else 1.0
+      make = _GUIDANCES[name]
     except (KeyError, ValueError) as error:
       raise config_lib.UserError(
         f"--guidance: {term!r} is none of {', '.join(_GUIDANCES)}, nor a "
         "number * one of them"
       ) from error
+    try:
+      asks = name == "self_evaluation"
+      return weight, make(task.tokenizer) if asks else make()
+    except ValueError as error:
+      raise config_lib.UserError(f"--guidance: {error}") from error
 
   parts = [part(term) for term in text.split("+")]
   if len(parts) == 1 and parts[0][0] == 1:
@@ -171,13 +194,70 @@ def strategy(
   settings["permission"] = permission or usual
   guided_by = "" if name in UNGUIDED else guided_by
   if guided_by:
-    settings["guidance"] = guidance(guided_by)
+    settings["guidance"] = guidance(guided_by, run.task)
   return Method(
     name=f"{name}_{budget}",
     solve=jax.jit(make(run.model.apply, run.task, **settings)),
     asks=settings["permission"],
     budget=budget,
     guidance=guided_by,
+  )
+
+
+def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
+  """Return the choice by difficulty at a budget.
+
+  Args:
+    run: of the policy.
+    table: see `compute_optimal.read`.
+    budget: of the table.
+
+  Raises:
+    UserError: if the table knows no such budget, or no such method any more.
+  """
+  level = table["levels"].get(str(budget))
+  if level is None:
+    raise config_lib.UserError(
+      f"auto: the table has budgets {', '.join(table['levels'])}, and no "
+      f"{budget}"
+    )
+
+  guided_by = table["guidance"]
+
+  def chosen(name):
+    kind, _, number = name.rpartition("_")
+    if name in PLAYED:
+      return played(run, name)
+    if kind == "mcts":
+      return tree(run, int(number), table["asks"])
+    if kind in STRATEGIES:
+      votes = kind in ("vote", "sampling")
+      return strategy(
+        run,
+        kind,
+        int(number),
+        guided_by=guided_by,
+        permission="" if votes else table["asks"],
+      )
+    raise config_lib.UserError(f"auto: the table names {name!r}, no method")
+
+  solvers = {name: chosen(name).solve for name in set(level["methods"])}
+  solve = search.auto(
+    run.model.apply,
+    run.task,
+    choices=[solvers[name] for name in level["methods"]],
+    edges=table["edges"],
+    num_samples=table["num_samples"],
+    guidance=guidance(guided_by, run.task) if guided_by else None,
+    permission=table["asks"],
+  )
+  return Method(
+    name=f"auto_{budget}",
+    solve=jax.jit(solve),
+    asks=table["asks"],
+    budget=budget,
+    guidance=guided_by,
+    made_of=f"{level['methods']} {table['edges']} {table['num_samples']}",
   )
 
 
@@ -188,25 +268,29 @@ def strategies(
   *,
   guided_by: str = "",
   permission: str = "",
+  table: dict[str, Any] | None = None,
 ) -> tuple[list[Method], list[str]]:
   """Return strategies, each with each budget, and why others were left out.
 
   Args:
     run: of the policy.
-    names: of `STRATEGIES`, "greedy", "sampled" or "mcts".
+    names: of `STRATEGIES`, "greedy", "sampled", "mcts" or "auto".
     budgets: see `Method`.
     guided_by: see `strategy`.
     permission: see `strategy`.
+    table: of "auto".
 
   Raises:
     UserError: if `guided_by` is no guidance.
   """
   if guided_by:
-    guidance(guided_by)  # refuses what is no guidance at all
+    guidance(guided_by, run.task)  # refuses what is no guidance at all
 
   def make(name, budget):
     if name == "mcts":
       return tree(run, budget, permission)
+    if name == "auto":
+      return auto(run, table, budget)
     return strategy(
       run, name, budget, guided_by=guided_by, permission=permission
     )
@@ -221,106 +305,3 @@ def strategies(
     except ValueError as error:
       refused.append(str(error))
   return made, refused
-
-
-class Evaluation:
-  """The same problems, solved by several methods, each compiled once."""
-
-  def __init__(
-    self,
-    run: config_lib.Run,
-    problems: Any,
-    compared: list[Method],
-    *,
-    matched: bool = False,
-  ):
-    """Prepare.
-
-    Args:
-      run: of the policy.
-      problems: `[n, ...]`.
-      compared: the methods.
-      matched: whether best-of-N is one more: whole solutions are sampled until
-        one is right or the tokens of the last method (by problem) are spent;
-        it may ask the checker.
-    """
-    self._rng_key = jax.random.key(run.seed)
-    self._problems = problems
-    self._batch_size = run.train.eval_batch_size
-    self._methods = compared
-    self._sampled = played(run, "sampled") if matched else None
-
-  def measure(
-    self, params: Any
-  ) -> tuple[list[tables.Row], dict[str, play.SearchResult]]:
-    """Solve the problems by every method.
-
-    Returns:
-      A row for each method, and the result of each but best-of-N by name.
-    """
-    rows, results = [], {}
-    for method in self._methods:
-      began = time.monotonic()
-      result = self._solve(method, params, self._rng_key)
-      results[method.name] = result.replace(paths=None)
-      paths, value = result.paths, np.asarray(result.value)
-      several = paths is not None and paths.over.shape[1] > 1
-      rows.append(
-        tables.Row(
-          name=method.name,
-          asks=method.asks,
-          solved=result.solved,
-          tokens=measure.tokens(result),
-          seconds=time.monotonic() - began,
-          steps=_mean(result.episode.num_steps[result.solved]),
-          budget=method.budget,
-          guidance=method.guidance,
-          calls=_mean(result.cost.model_calls),
-          right=paths.solved.sum(axis=1) if several else None,
-          reliability=measure.calibration(value, result.solved),
-        )
-      )
-      _tell(rows[-1])
-    if self._sampled:
-      rows.append(self._best_of_n(params, rows[-1]))
-      _tell(rows[-1])
-    return rows, results
-
-  def _solve(self, method, params, rng_key) -> play.SearchResult:
-    # Of many paths fewer problems at a time, for they lie in memory together.
-    size = max(1, self._batch_size // max(1, method.budget // 4))
-    return measure.run(
-      method.solve, params, rng_key, self._problems, batch_size=size
-    )
-
-  def _best_of_n(self, params: Any, reference: tables.Row) -> tables.Row:
-    """Sample whole solutions until one is right or the tokens are spent."""
-    total = len(reference.solved)
-    solved, steps = np.zeros(total, bool), np.zeros(total)
-    tokens = np.zeros(total, np.int64)
-    began = time.monotonic()
-    for sample in range(_MOST_SAMPLES):
-      open_ = ~solved & (tokens < reference.tokens)
-      if not open_.any():
-        break
-      key = jax.random.fold_in(self._rng_key, 1 + sample)
-      result = self._solve(self._sampled, params, key)
-      tokens += np.where(open_, measure.tokens(result), 0)
-      steps = np.where(open_, result.episode.num_steps, steps)
-      solved |= open_ & result.solved
-    return tables.Row(
-      name=f"best_of_n at {reference.name}",
-      asks="checker",
-      solved=solved,
-      tokens=tokens,
-      seconds=time.monotonic() - began,
-      steps=_mean(steps[solved]),
-    )
-
-
-def _tell(row: tables.Row) -> None:
-  print(f"  {row.name}: {row.share:.1%} in {row.seconds:.1f} s", flush=True)
-
-
-def _mean(x) -> float:
-  return float(np.mean(x)) if len(x) else float("nan")

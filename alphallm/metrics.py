@@ -249,10 +249,20 @@ def write_summary(
   for record in programs.values():
     summary |= record["figures"]
   summary |= context | {"programs": programs}
+  return write_json(path, summary)
+
+
+def write_json(path: pathlib.Path, value: Any) -> pathlib.Path:
+  """Write a value, whole or not at all; the first process does.
+
+  Args:
+    path: of the file.
+    value: as JSON knows it; what is not finite becomes null.
+  """
   if jax.process_index() == 0:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(_dump(summary, indent=2) + "\n")
+    unfinished.write_text(_dump(value, indent=2) + "\n")
     unfinished.replace(path)
   return path
 

@@ -136,3 +136,47 @@ def compare(
   rooms[0].legend()
   picture.savefig(path)
   return pathlib.Path(path)
+
+
+def over_optimisation(
+  panels: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], path
+) -> pathlib.Path | None:
+  """Draw true and proxy rewards against √KL, side by side.
+
+  Args:
+    panels: by title, then by the proxy: points of `kl`, `true` and `proxy`.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(4 * len(panels), 3.6))
+  if picture is None:
+    return None
+  rooms = picture.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+  for axes, (title, proxies) in zip(rooms, panels.items(), strict=True):
+    for i, (name, points) in enumerate(proxies.items()):
+      distance = [point["kl"] ** 0.5 for point in points]
+      for kind, style in ("true", "o-"), ("proxy", "--"):
+        axes.plot(
+          distance,
+          [point[kind] for point in points],
+          style,
+          color=f"C{i}",
+          markersize=3,
+          label=name if kind == "true" else None,
+        )
+    axes.set(title=title, xlabel="√KL from the policy, √nats")
+    axes.grid(alpha=0.3)
+  rooms[0].set_ylabel("reward: true (solid), proxy (dashed)")
+  rooms[0].legend()
+  # A proxy of heavy tails leaves the picture, and the truth fills it.
+  most = max(
+    point["true"]
+    for proxies in panels.values()
+    for points in proxies.values()
+    for point in points
+  )
+  rooms[0].set_ylim(-0.5, 2 * most)
+  picture.savefig(path)
+  return pathlib.Path(path)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,9 @@ class Row:
     calls: mean passes of the network a problem.
     right: `[n]`, how many of a method's paths solve each problem; None where it
       keeps one path.
-    reliability: see `measure.calibration`; None where it tells no values.
+    value: `[n]`, what it thinks its answers are worth, in [0, 1]; None where it
+      does not tell.
+    ease: `[n]`, how easy its samples find each problem; see `search.ease`.
   """
 
   name: str
@@ -39,7 +42,22 @@ class Row:
   guidance: str = ""
   calls: float = float("nan")
   right: np.ndarray | None = None
-  reliability: tuple[float, list[tuple[float, float, int]]] | None = None
+  value: np.ndarray | None = None
+  ease: np.ndarray | None = None
+
+  @property
+  def method(self) -> str:
+    """Its name without the budget."""
+    return self.name.split(" ")[0].removesuffix(f"_{self.budget}")
+
+  @property
+  def reliability(
+    self,
+  ) -> tuple[float, list[tuple[float, float, int]]] | None:
+    """See `measure.calibration`."""
+    if self.value is None:
+      return None
+    return measure.calibration(self.value, self.solved)
 
   @property
   def share(self) -> float:
@@ -84,7 +102,7 @@ def _share(number: float | None) -> str:
 
 
 def pairs(rows: list[Row], ratio: float = 1.25) -> Iterator[tuple[Row, Row]]:
-  """Yield the pairs of rows that spend about as many tokens.
+  """Yield the pairs of rows that spend about as much and may ask the same.
 
   Args:
     rows: of the same problems.
@@ -93,7 +111,7 @@ def pairs(rows: list[Row], ratio: float = 1.25) -> Iterator[tuple[Row, Row]]:
   for i, row in enumerate(rows):
     for other in rows[i + 1 :]:
       spent = sorted([row.tokens.mean(), other.tokens.mean()])
-      if spent[1] <= ratio * spent[0]:
+      if row.asks == other.asks and spent[1] <= ratio * spent[0]:
         yield row, other
 
 
@@ -109,6 +127,31 @@ def at_equal_cost(rows: list[Row]) -> str:
     p = measure.mcnemar(row.solved, other.solved)
     lines.append(f"| {row.name} | {other.name} | {one} | {two} | {p:.2g} |")
   return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def figures(rows: list[Row]) -> dict[str, Any]:
+  """Return what is told of the rows, by name, for a summary."""
+  told: dict[str, Any] = {}
+  for row in rows:
+    name, count = row.name.split(" ")[0], len(row.solved)
+    told[name] = row.share
+    low, high = measure.interval(int(row.solved.sum()), count)
+    told[f"{name}_interval"] = [low, high]
+    told[f"{name}_tokens"] = float(row.tokens.mean())
+    told[f"{name}_permission"] = row.asks
+    if row.coverage is not None:
+      told[f"{name}_any_path"] = row.coverage
+    if row.right is not None and row.method == "sampling":
+      told[f"{name}_pass_at"] = {
+        str(k): measure.pass_at(k, row.budget, row.right)
+        for k in range(1, row.budget + 1)
+        if k & (k - 1) == 0 or k == row.budget
+      }
+    if row.reliability is not None:
+      error, curve = row.reliability
+      told[f"{name}_calibration_error"] = error
+      told[f"{name}_reliability"] = curve
+  return told
 
 
 def write_csv(rows: list[Row], path) -> pathlib.Path:

@@ -123,6 +123,8 @@ def test_strategies_are_compared(workdir):
   for name in "vote_2", "beam_2":
     assert summary[f"{name}_permission"] == "rules"
     assert summary[f"{name}_tokens"] > 0
+  assert "verdict:" in ended.out and isinstance(summary["verdict"], list)
+  assert len(list((workdir / "evaluation" / "after").glob("*.npz"))) == 2
   assert 0 <= summary["vote_2_calibration_error"] <= 1
   assert summary["vote_2_any_path"] >= summary["vote_2"]
   lines = (workdir / "evaluation.csv").read_text().splitlines()

@@ -38,6 +38,15 @@ def test_every_problem_has_the_key_of_its_index():
   for result in results:
     np.testing.assert_array_equal(result["problem"], np.arange(7) + 1)
     np.testing.assert_array_equal(result["key"], keys)
+  rest = list(
+    measure.each(
+      solve, 1, jax.random.key(5), np.arange(7), batch_size=3, first=3
+    )
+  )
+  assert [len(part["key"]) for part in rest] == [3, 1]
+  np.testing.assert_array_equal(
+    np.concatenate([part["key"] for part in rest]), keys[3:]
+  )
 
 
 @pytest.mark.parametrize(
@@ -159,3 +168,11 @@ def test_calibration():
     (pytest.approx(0.975), 1.0, 2),
   ]
   assert error == pytest.approx(0.4 * 0.45 + 0.2 * 0.45 + 0.4 * 0.025)
+
+
+def test_holm():
+  """The example of Holm's procedure, worked by hand."""
+  p = [0.01, 0.04, 0.03, 0.005]
+  np.testing.assert_allclose(measure.holm(p), [0.03, 0.06, 0.06, 0.02])
+  np.testing.assert_allclose(measure.holm([0.6, 0.7]), [1.0, 1.0])
+  assert measure.holm([]).shape == (0,)

@@ -11,13 +11,15 @@ def run():
   return config.make_run(tiny_config.get_config())
 
 
-def test_guidance_from_words():
-  assert methods.guidance("value").name == "value"
-  mixed = methods.guidance("0.25*value + 0.75*likelihood")
+def test_guidance_from_words(run):
+  assert methods.guidance("value", run.task).name == "value"
+  mixed = methods.guidance("0.25*value + 0.75*likelihood", run.task)
   assert mixed.name == "0.25*value+0.75*likelihood" and mixed.is_share
   for words in "worth", "x*value", "value+", "":
     with pytest.raises(config.UserError, match="--guidance.*none of value"):
-      methods.guidance(words)
+      methods.guidance(words, run.task)
+  with pytest.raises(config.UserError, match="--guidance: .*' Yes' is not one"):
+    methods.guidance("self_evaluation", run.task)
 
 
 def test_budgets_and_permissions(run):
@@ -50,10 +52,29 @@ def test_as_many_steps_are_sampled_as_the_budget_says():
       _, settings = strategy(budget, 8)
       if "width" in settings:
         spent = settings["width"] * settings["num_candidates"]
+      elif "num_revisions" in settings:
+        spent = settings.get("num_chains", 1) * (1 + settings["num_revisions"])
       else:
         (spent,) = (
           n
           for key, n in settings.items()
-          if key in ("num_samples", "num_expansions")
+          if key in ("num_samples", "num_expansions", "num_attempts")
         )
       assert budget - 3 < spent <= budget, name
+
+
+def test_auto_is_made_of_a_table(run):
+  table = {
+    "asks": "rules",
+    "guidance": "",
+    "num_samples": 2,
+    "edges": [0.5],
+    "levels": {"4": {"methods": ["mcts_4", "vote_4"]}},
+  }
+  (made,), refused = methods.strategies(run, ["auto"], [4], table=table)
+  assert made.name == "auto_4" and made.asks == "rules" and not refused
+  with pytest.raises(config.UserError, match="budgets 4, and no 8"):
+    methods.strategies(run, ["auto"], [8], table=table)
+  table["levels"]["4"]["methods"][0] = "mtcs_4"
+  with pytest.raises(config.UserError, match="'mtcs_4', no method"):
+    methods.strategies(run, ["auto"], [4], table=table)

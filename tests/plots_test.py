@@ -59,3 +59,14 @@ def test_against_tokens(tmp_path):
   methods = {"vote": [(40.0, 0.5), (10.0, 0.25)], "greedy": [(5.0, 0.2)]}
   path = plots.against_tokens(methods, tmp_path / "tokens.png")
   assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_over_optimisation(tmp_path):
+  pytest.importorskip("matplotlib")
+  points = [
+    {"kl": 0.0, "true": 0.0, "proxy": 0.0},
+    {"kl": 1.0, "true": 0.5, "proxy": 2.0},
+  ]
+  panels = {"best_of_n": {"noise 1": points}, "mcts": {"noise 1": points}}
+  path = plots.over_optimisation(panels, tmp_path / "over.png")
+  assert path.read_bytes().startswith(b"\x89PNG")

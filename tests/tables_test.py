@@ -42,6 +42,8 @@ def test_pairs_of_about_equal_cost():
   lines = tables.at_equal_cost(rows).splitlines()
   assert lines[2:] == ["| a | b | 2 | 1 | 1 |"]
   assert tables.at_equal_cost(rows[1:]) == ""
+  rows[1] = dataclasses.replace(rows[1], asks="checker")
+  assert tables.at_equal_cost(rows[:2]) == ""
 
 
 def test_the_table_as_csv(tmp_path):
@@ -51,7 +53,7 @@ def test_the_table_as_csv(tmp_path):
       row("vote_4", [0, 0]),
       budget=4,
       right=np.array([0, 3]),
-      reliability=(0.25, []),
+      value=np.array([0.5, 0.0]),
     ),
   ]
   path = tables.write_csv(rows, tmp_path / "table.csv")

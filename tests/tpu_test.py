@@ -142,6 +142,8 @@ def compiled(topology, program):
         "breadth_first",
         "depth_first",
         "best_first",
+        "revision",
+        "mctsr",
       )
     ),
     pytest.param("v6e:2x4", "search.rebase", marks=pytest.mark.slow),

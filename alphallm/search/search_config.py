@@ -23,6 +23,43 @@ Permission = Literal["nothing", "rules", "checker"]
 ProcessReward = Callable[[types.State], chex.Array]
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How steps are sampled, and what may be asked: what all searches share."""
+
+  num_candidates: int = 4  # K, ways on from a state
+  permission: Permission = "checker"
+  noise: bool = True  # steps are sampled; else the K most probable
+  distinct: bool = True  # without replacement; else independently, and merged
+  candidate_temperature: float = 1.0  # of the tokens sampled
+  top_k: int = 0  # tokens that may be sampled, see `Truncation`; 0: all
+  top_p: float = 1.0  # their share of the probability
+  min_p: float = 0.0  # their least probability, of the greatest
+
+  def __post_init__(self):
+    if self.permission not in ("nothing", "rules", "checker"):
+      raise ValueError(
+        f"permission={self.permission!r} is none of nothing, rules, checker"
+      )
+    if self.num_candidates < 1:
+      raise ValueError(f"num_candidates={self.num_candidates} is too small")
+    if self.candidate_temperature <= 0:
+      raise ValueError(
+        f"candidate_temperature={self.candidate_temperature} is not above 0"
+      )
+    if not (self.distinct or self.noise):
+      raise ValueError("candidates that are not distinct need noise")
+    _ = self.truncation  # refuses what is out of range
+
+  @property
+  def truncation(self) -> Truncation:
+    return Truncation(top_k=self.top_k, top_p=self.top_p, min_p=self.min_p)
+
+  @property
+  def checks(self) -> bool:
+    return self.permission == "checker"
+
+
 @chex.dataclass(frozen=True)
 class Dials:
   """Settings that may be traced: they change without compiling again.
@@ -40,21 +77,14 @@ class Dials:
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Settings):
   """How one move is searched."""
 
   num_simulations: int = 16
   num_candidates: int = 8  # K
   max_depth: int = 16  # most steps from the root to a leaf
-  permission: Permission = "checker"
   policy: policies.Policy = policies.Gumbel()
   discount: float = 0.97  # per step
-  noise: bool = True  # candidates are sampled; else the K most probable
-  distinct: bool = True  # without replacement; else independently, and merged
-  candidate_temperature: float = 1.0  # of the tokens sampled
-  top_k: int = 0  # tokens that may be sampled, see `Truncation`; 0: all
-  top_p: float = 1.0  # their share of the probability
-  min_p: float = 0.0  # their least probability, of the greatest
   prior_temperature: float = 1.0  # divides the steps' log-probabilities
   leaf_value: Literal["network", "likelihood"] = "network"  # see `Expander`
   process_reward: ProcessReward | None = None  # in pure `jnp`, of any state
@@ -71,10 +101,7 @@ class SearchConfig:
   shrink: int = 0  # quarterings of the batch, once so few are unsolved
 
   def __post_init__(self):
-    if self.permission not in ("nothing", "rules", "checker"):
-      raise ValueError(
-        f"permission={self.permission!r} is none of nothing, rules, checker"
-      )
+    super().__post_init__()
     if self.cache not in ("pages", "recompute"):
       raise ValueError(f"cache={self.cache!r} is neither pages nor recompute")
     if self.leaf_value not in ("network", "likelihood"):
@@ -87,8 +114,8 @@ class SearchConfig:
       )
     if self.rules_propose and self.permission == "nothing":
       raise ValueError("rules_propose needs permission 'rules' or 'checker'")
-    if self.num_simulations < 0 or self.num_candidates < 1:
-      raise ValueError("num_simulations or num_candidates is too small")
+    if self.num_simulations < 0:
+      raise ValueError(f"num_simulations={self.num_simulations} is too small")
     if self.process_reward is not None:
       if not callable(self.process_reward):
         raise ValueError("process_reward is a function, not a value")
@@ -121,9 +148,6 @@ class SearchConfig:
       raise ValueError(
         f"page_dtype={self.page_dtype!r} is none of bfloat16, float16, float32"
       )
-    if not (self.distinct or self.noise):
-      raise ValueError("candidates that are not distinct need noise")
-    _ = self.truncation  # refuses what is out of range
 
   def sizes(self, batch: int) -> tuple[int, ...]:
     """Return the batches in which B problems are searched after the first."""
@@ -152,12 +176,8 @@ class SearchConfig:
     )
 
   @property
-  def truncation(self) -> Truncation:
-    return Truncation(top_k=self.top_k, top_p=self.top_p, min_p=self.min_p)
-
-  @property
   def plays_solution(self) -> bool:
-    return self.play_solution and self.permission == "checker"
+    return self.play_solution and self.checks
 
   @property
   def depth(self) -> int:

@@ -9,14 +9,15 @@ from alphallm.tasks import blocks_world, pddl
 
 
 def write(
-  task: Any, problems: Any, result: Any, source: str | None, directory
+  task: Any, problems: Any, episode: Any, source: str | None, directory
 ) -> int:
   """Write a plan for every solved problem, in the problem's own names.
 
   Args:
     task: a `BlocksWorld`.
     problems: `[n, ...]`.
-    result: their `SearchResult`.
+    episode: of each, `[n, ...]`: `solved`, `num_steps`, `steps` and
+      `step_lengths`, as those of `types.Episode`.
     source: where the problems were read from (`pddl.read`), or None if they
       were drawn: their blocks are then called a, b, c and so on.
     directory: where the plans go, `FOLDER-NAME.plan` for the problem
@@ -48,14 +49,14 @@ def write(
       for place in places
     ]
   written = 0
-  for i, solved in enumerate(np.asarray(result.solved)):
+  for i, solved in enumerate(np.asarray(episode.solved)):
     if not solved:
       continue
-    steps = np.asarray(result.episode.steps[i])
-    lengths = np.asarray(result.episode.step_lengths[i])
+    steps = np.asarray(episode.steps[i])
+    lengths = np.asarray(episode.step_lengths[i])
     texts = [
       task.tokenizer.decode(steps[j, : lengths[j]])
-      for j in range(int(result.episode.num_steps[i]))
+      for j in range(int(episode.num_steps[i]))
     ]
     moves = blocks_world.to_moves(on[i], texts)
     plan = pddl.write_plan(names[i], moves)

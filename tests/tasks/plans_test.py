@@ -96,7 +96,7 @@ def shortest(on, goal):
 
 
 def solve(problems, unsolved=()):
-  """Return a result that solves all problems but some."""
+  """Return episodes that solve all problems but some."""
   steps = np.zeros((len(problems.on), 2 * TASK.max_blocks + 1, 3), np.int32)
   lengths = np.zeros(len(steps), np.int32)
   for i, (on, goal) in enumerate(zip(problems.on, problems.goal, strict=True)):
@@ -106,11 +106,9 @@ def solve(problems, unsolved=()):
       steps[i, j] = [TASK.tokenizer.id(c) for c in step]
   return types.SimpleNamespace(
     solved=np.array([i not in unsolved for i in range(len(steps))]),
-    episode=types.SimpleNamespace(
-      steps=steps,
-      step_lengths=np.full(steps.shape[:2], 3),
-      num_steps=lengths,
-    ),
+    steps=steps,
+    step_lengths=np.full(steps.shape[:2], 3),
+    num_steps=lengths,
   )
 
 

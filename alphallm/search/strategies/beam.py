@@ -8,7 +8,7 @@ from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import layers, selection
-from alphallm.search.strategies import writer as writer_lib
+from alphallm.search.strategies import settings as settings_lib
 from alphallm.tasks import base
 
 
@@ -36,10 +36,8 @@ def beam(
   Raises:
     ValueError: if the guidance makes no sense here.
   """
-  guidance = guidance or guidance_lib.log_prob()
-  settings = writer_lib.Settings(**settings)
-  guidance_lib.check(
-    "beam", guidance, task, settings.permission, of_partial=True
+  guidance, settings = settings_lib.guided(
+    "beam", guidance or guidance_lib.log_prob(), task, settings
   )
   return layers.strategy(
     apply_fn,

@@ -7,7 +7,7 @@ from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import queue
-from alphallm.search.strategies import writer as writer_lib
+from alphallm.search.strategies import settings as settings_lib
 from alphallm.tasks import base
 
 
@@ -33,10 +33,8 @@ def best_first(
   Raises:
     ValueError: if the guidance makes no sense here.
   """
-  guidance = guidance or guidance_lib.value()
-  settings = writer_lib.Settings(**settings)
-  guidance_lib.check(
-    "best_first", guidance, task, settings.permission, of_partial=True
+  guidance, settings = settings_lib.guided(
+    "best_first", guidance, task, settings
   )
   most = 1 + num_expansions * (settings.num_candidates - 1)
   return queue.strategy(

@@ -11,7 +11,7 @@ from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import layers, outcome, selection
-from alphallm.search.strategies import writer as writer_lib
+from alphallm.search.strategies import settings as settings_lib
 from alphallm.tasks import base
 
 
@@ -39,15 +39,13 @@ def best_of_n(
   Raises:
     ValueError: if the guidance makes no sense here.
   """
-  guidance = guidance or guidance_lib.value()
   if not 0 <= reject < 1:
     raise ValueError(f"reject={reject} is not from 0 to below 1")
-  settings = writer_lib.Settings(**settings | {"num_candidates": 1})
-  guidance_lib.check(
+  guidance, settings = settings_lib.guided(
     "best_of_n with rejection" if reject else "best_of_n",
     guidance,
     task,
-    settings.permission,
+    settings | {"num_candidates": 1},
     of_partial=reject > 0,
   )
   if reject:
@@ -73,6 +71,7 @@ def unscored(guidance: guidance_lib.Guidance) -> guidance_lib.Guidance:
     guidance,
     score=lambda path: jnp.zeros_like(path.log_prob),
     needs_answer=False,
+    needs_end=True,
   )
 
 

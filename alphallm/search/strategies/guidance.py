@@ -7,6 +7,7 @@ when it is made. Higher is better.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -15,6 +16,21 @@ import jax.numpy as jnp
 from alphallm.search.strategies import paths as paths_lib
 from alphallm.search.truncation import IMPOSSIBLE
 from alphallm.tasks import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+  """What the model is asked about its own text.
+
+  Attributes:
+    tokens: of the question, behind the text.
+    yes: the token that says that it is right.
+    no: the token that says that it is not.
+  """
+
+  tokens: tuple[int, ...]
+  yes: int
+  no: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +46,8 @@ class Guidance:
       is then 0.
     needs_checker: whether it asks what solves the problem.
     is_share: whether scores lie in [0, 1], so that they can be added up.
+    question: what the network is asked of each path that it reads (of those
+      that are over, if `needs_end`), for `Path.belief`; None: nothing.
   """
 
   name: str
@@ -39,6 +57,7 @@ class Guidance:
   needs_end: bool = False
   needs_checker: bool = False
   is_share: bool = True
+  question: Question | None = None
 
 
 def log_prob(length_power: float = 0.0) -> Guidance:
@@ -128,15 +147,65 @@ def semantic_entropy() -> Guidance:
   return Guidance("semantic_entropy", score, needs_answer=True, needs_end=True)
 
 
+def self_evaluation(
+  tokenizer: Any,
+  question: str = "\nIs this right so far? Answer Yes or No:",
+  *,
+  yes: str = " Yes",
+  no: str = " No",
+) -> Guidance:
+  """Score by how sure the model is, if asked, that its text is right.
+
+  P(yes) / (P(yes) + P(no)) of the token that follows the question (Kadavath et
+  al., 2022). The tokens of the question are counted as any others.
+
+  Args:
+    tokenizer: of the task.
+    question: follows the text.
+    yes: an answer, one token.
+    no: the other one.
+
+  Raises:
+    ValueError: if an answer is not one token of the vocabulary, or the question
+      cannot be written in its tokens.
+  """
+  try:
+    ids = tokenizer.id(yes), tokenizer.id(no)
+    asked = written(tokenizer, question)
+  except ValueError as error:
+    raise ValueError(f"self_evaluation: {error}") from error
+  return Guidance(
+    "self_evaluation",
+    lambda path: path.belief,
+    needs_value=True,
+    question=Question(tuple(asked), *ids),
+  )
+
+
+def written(tokenizer: Any, words: str) -> list[int]:
+  """Return the tokens of words that the model is to read.
+
+  Raises:
+    ValueError: if the vocabulary cannot write them.
+  """
+  ids = tokenizer.encode(words)
+  if tokenizer.decode(ids) != words:
+    raise ValueError(f"{words!r} cannot be written in the model's tokens")
+  return ids
+
+
 def mix(*parts: tuple[float, Guidance]) -> Guidance:
   """Score by a weighted sum, `(weight, guidance), ...`.
 
   Raises:
-    ValueError: if there is no part.
+    ValueError: if there is no part, or parts ask the model different things.
   """
   if not parts:
     raise ValueError("a mix of guidances needs at least one")
   some = lambda field: any(getattr(part, field) for _, part in parts)
+  questions = {part.question for _, part in parts} - {None}
+  if len(questions) > 1:
+    raise ValueError("a mix of guidances asks the model one question, not more")
   total = sum(weight for weight, _ in parts)
   weighs = min(weight for weight, _ in parts) >= 0 and total <= 1 + 1e-6
   return Guidance(
@@ -147,6 +216,7 @@ def mix(*parts: tuple[float, Guidance]) -> Guidance:
     needs_end=all(part.needs_end for _, part in parts),
     needs_checker=some("needs_checker"),
     is_share=weighs and all(part.is_share for _, part in parts),
+    question=next(iter(questions), None),
   )
 
 
@@ -211,6 +281,11 @@ def check(
   if guidance.needs_answer and permission == "checker":
     raise ValueError(
       f"{told}: who may ask the checker needs no votes; give permission 'rules'"
+    )
+  if guidance.question and task.context == "reset":
+    raise ValueError(
+      f"{told}: the context of {task.name} is reset at every step, so that no "
+      "text stands there to be judged"
     )
   answers = task.max_observation_tokens > 0
   if guidance.needs_answer and permission == "nothing" and answers:

@@ -14,7 +14,7 @@ from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import layers, selection
 from alphallm.search.strategies import paths as paths_lib
-from alphallm.search.strategies import writer as writer_lib
+from alphallm.search.strategies import settings as settings_lib
 from alphallm.tasks import base
 
 _NO_GOOD = -paths_lib.CERTAIN  # of a step that is followed by a wrong one
@@ -46,15 +46,13 @@ def lookahead(
   Raises:
     ValueError: if the guidance makes no sense here.
   """
-  guidance = guidance or guidance_lib.value()
   if num_steps < 1:
     raise ValueError(f"num_steps={num_steps} must be at least 1")
-  settings = writer_lib.Settings(**settings)
-  guidance_lib.check(
+  guidance, settings = settings_lib.guided(
     "lookahead",
     guidance,
     task,
-    settings.permission,
+    settings,
     of_partial=num_steps < task.max_steps - 1,
   )
   return layers.strategy(

@@ -32,6 +32,8 @@ class Path:
     log_prob: `[]` float32, of all steps under the distribution sampled from.
     value: `[]` float32, the network's of the last state that it has read; of a
       path that is over, its reward, if the checker may be asked.
+    belief: `[]` float32, how sure the network is that it is right, when it was
+      last asked (see `guidance.self_evaluation`); 0.5 before.
     answer: `[]` uint32, see `Task.answer`; 0 where nobody asks, or none is.
     score: `[]` float32, the guidance's; `CERTAIN` of what is known to solve the
       problem; `IMPOSSIBLE` of what is known to be wrong, of rejected paths, and
@@ -45,6 +47,7 @@ class Path:
   num_steps: chex.Array
   log_prob: chex.Array
   value: chex.Array
+  belief: chex.Array
   answer: chex.Array
   score: chex.Array
   over: chex.Array
@@ -113,12 +116,14 @@ class Read:
   Attributes:
     logits: `[V]` float32, of the token after them.
     value: `[]` float32.
+    belief: `[]` float32, see `Path`; 0.5 of what nobody asked about.
     kv: per layer `[...]`, of S tokens.
     lengths: `[]` int32, how many tokens were passed; 0: the rest means nothing.
   """
 
   logits: chex.Array
   value: chex.Array
+  belief: chex.Array
   kv: tuple[Any, ...]
   lengths: chex.Array
 

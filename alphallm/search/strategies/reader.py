@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from alphallm import tokenizer, types
 from alphallm.models import attention, network
 from alphallm.search import context as context_lib
+from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import paths as paths_lib
 from alphallm.search.truncation import IMPOSSIBLE
 from alphallm.tasks import base
@@ -94,6 +95,7 @@ class Reader:
       num_steps=zeros,
       log_prob=jnp.zeros((batch, width)),
       value=spread(ground.value),
+      belief=jnp.full((batch, width), 0.5),
       answer=zeros.astype(jnp.uint32),
       score=jnp.where(is_open, 0.0, IMPOSSIBLE),
       over=~is_open | state.terminated,
@@ -119,17 +121,26 @@ class Reader:
     ground: paths_lib.Ground,
     frontier: paths_lib.Frontier,
     children: paths_lib.Children,
+    guidance: guidance_lib.Guidance,
   ) -> tuple[paths_lib.Children, types.Cost]:
-    """Pass the tokens of all children, before any is chosen."""
+    """Pass the tokens of all children, before any is chosen.
+
+    Behind them the network is asked what the guidance wants to know.
+    """
     batch, width = frontier.place.shape
     grouped = jax.tree.map(
       lambda x: x.reshape(batch, width, -1, *x.shape[2:]), children.unread
     )
-    read, cost = self._pass(ground, frontier, grouped)
+    over = children.path.over.reshape(batch, width, -1)
+    asks = (grouped.lengths > 0) & (over | (not guidance.needs_end))
+    read, cost = self._pass(ground, frontier, grouped, guidance.question, asks)
     read = jax.tree.map(lambda x: x.reshape(batch, -1, *x.shape[3:]), read)
-    path = children.path
-    value = jnp.where(read.lengths > 0, read.value, path.value)
-    return children.replace(path=path.replace(value=value), read=read), cost
+    path, is_read = children.path, read.lengths > 0
+    path = path.replace(
+      value=jnp.where(is_read, read.value, path.value),
+      belief=jnp.where(is_read, read.belief, path.belief),
+    )
+    return children.replace(path=path, read=read), cost
 
   def catch_up(
     self, ground: paths_lib.Ground, frontier: paths_lib.Frontier
@@ -182,33 +193,61 @@ class Reader:
     own = attention.Segment(kv=frontier.kv, mask=held[:, None, None])
     return [own] if self._resets else [ground.prompt, own]
 
-  def _pass(self, ground, frontier, spans):
-    """Pass spans `[B, W, K, S]` that follow the paths of a frontier."""
+  def _pass(self, ground, frontier, spans, question=None, asks=None):
+    """Pass spans `[B, W, K, S]` that follow the paths of a frontier.
 
-    def one(frontier, spans):
+    Args:
+      ground: what the paths begin with.
+      frontier: the paths.
+      spans: the tokens, and how many they are.
+      question: what is asked behind those that `asks` `[B, W, K]` bool names.
+      asks: None if nothing is asked.
+    """
+    size, whole = spans.tokens.shape[-1], spans
+    last = jnp.maximum(spans.lengths - 1, 0)[..., None]
+    if question is not None:
+      behind = types.Context(
+        tokens=jnp.asarray(question.tokens, jnp.int32),
+        lengths=jnp.int32(len(question.tokens)),
+      )
+      whole = _followed(spans, behind, asks)
+      last = jnp.concatenate([last, whole.lengths[..., None] - 1], axis=-1)
+      last = jnp.maximum(last, 0)
+
+    def one(frontier, whole, last):
       start = jnp.zeros_like(frontier.place) if self._resets else frontier.place
-      offsets = jnp.arange(spans.tokens.shape[-1])[None]
+      offsets = jnp.arange(whole.tokens.shape[-1])[None]
       places = (start[:, None] + offsets)[:, None]
       return self.apply_fn(
         self.params,
-        spans.tokens,
-        jnp.broadcast_to(places, spans.tokens.shape),
+        whole.tokens,
+        jnp.broadcast_to(places, whole.tokens.shape),
         segments=() if self._resets else self.segments(ground, frontier),
-        read=jnp.maximum(spans.lengths - 1, 0)[..., None],
+        read=last,
       )
 
-    output = jax.vmap(one, 1, 1)(frontier, spans)
+    output = jax.vmap(one, 1, 1)(frontier, whole, last)
     is_read = spans.lengths > 0
     count = lambda x: jnp.sum(x, axis=(1, 2)).astype(jnp.int32)
+    belief = jnp.full(is_read.shape, 0.5)
+    if question is not None:
+      said = output.logits[..., 1, :]
+      sure = jax.nn.sigmoid(said[..., question.yes] - said[..., question.no])
+      belief = jnp.where(asks, sure, belief)
     read = paths_lib.Read(
       logits=output.logits[..., 0, :],
       value=jax.nn.sigmoid(output.value_logits[..., 0]),
-      kv=output.kv,
+      belief=belief,
+      kv=jax.tree.map(
+        lambda axis, x: jax.lax.slice_in_dim(x, 0, size, axis=axis),
+        attention.token_axes(output.kv),
+        output.kv,
+      ),
       lengths=spans.lengths,
     )
     cost = types.Cost(
       decoded=jnp.zeros_like(ground.length),
-      prefilled=count(spans.lengths),
+      prefilled=count(whole.lengths),
       model_calls=jnp.any(is_read, axis=(1, 2)).astype(jnp.int32),
       nodes=count(is_read),
     )
@@ -234,3 +273,25 @@ class Reader:
         lengths=jnp.zeros_like(frontier.unread.lengths)
       ),
     )
+
+
+def _followed(
+  spans: types.Context, behind: types.Context, asks: chex.Array
+) -> types.Context:
+  """Return spans `[..., S]` that are followed by other tokens `[S']`.
+
+  Args:
+    spans: the tokens, and how many they are.
+    behind: what follows.
+    asks: `[...]` bool, where it does.
+  """
+
+  def one(span, asks):
+    more = behind.replace(lengths=jnp.where(asks, behind.lengths, 0))
+    room = jnp.pad(span.tokens, (0, behind.tokens.shape[0]))
+    return types.Context(
+      tokens=context_lib.write(room, span.lengths, more),
+      lengths=span.lengths + more.lengths,
+    )
+
+  return jax.vmap(jax.vmap(jax.vmap(one)))(spans, asks)

@@ -8,7 +8,7 @@ from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import layers, selection
-from alphallm.search.strategies import writer as writer_lib
+from alphallm.search.strategies import settings as settings_lib
 from alphallm.tasks import base
 
 
@@ -38,12 +38,10 @@ def rebase(
     ValueError: if the guidance makes no sense here, or the balance is not above
       0.
   """
-  guidance = guidance or guidance_lib.value()
   if balance <= 0:
     raise ValueError(f"balance={balance} is not above 0")
-  settings = writer_lib.Settings(**settings | {"num_candidates": 1})
-  guidance_lib.check(
-    "rebase", guidance, task, settings.permission, of_partial=True
+  guidance, settings = settings_lib.guided(
+    "rebase", guidance, task, settings | {"num_candidates": 1}
   )
   return layers.strategy(
     apply_fn,

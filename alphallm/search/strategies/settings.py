@@ -1,43 +1,35 @@
-"""The settings that all strategies share."""
+"""What every guided strategy is made of: settings, and what guides it."""
 
-import dataclasses
+from typing import Any
 
-from alphallm.search.search_config import Permission
-from alphallm.search.truncation import Truncation
+from alphallm.search.search_config import Settings as Settings
+from alphallm.search.strategies import guidance as guidance_lib
+from alphallm.tasks import base
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-  """How steps are sampled, and what may be asked; see `SearchConfig`."""
+def guided(
+  strategy: str,
+  guidance: guidance_lib.Guidance | None,
+  task: base.Task,
+  settings: dict[str, Any],
+  *,
+  of_partial: bool = True,
+) -> tuple[guidance_lib.Guidance, Settings]:
+  """Return what guides a strategy, and its settings.
 
-  num_candidates: int = 4  # K, ways on from a path
-  permission: Permission = "checker"
-  noise: bool = True  # steps are sampled; else the K most probable
-  distinct: bool = True  # without replacement; else independently
-  candidate_temperature: float = 1.0  # of the tokens sampled
-  top_k: int = 0  # tokens that may be sampled; 0: all
-  top_p: float = 1.0  # their share of the probability
-  min_p: float = 0.0  # their least probability, of the greatest
+  Args:
+    strategy: its name, for messages.
+    guidance: what it was given; `None`: the value head.
+    task: the environment.
+    settings: of `Settings`.
+    of_partial: whether it scores paths that are under way.
 
-  def __post_init__(self):
-    if self.permission not in ("nothing", "rules", "checker"):
-      raise ValueError(
-        f"permission={self.permission!r} is none of nothing, rules, checker"
-      )
-    if self.num_candidates < 1:
-      raise ValueError(f"num_candidates={self.num_candidates} is too small")
-    if self.candidate_temperature <= 0:
-      raise ValueError(
-        f"candidate_temperature={self.candidate_temperature} is not above 0"
-      )
-    if not (self.distinct or self.noise):
-      raise ValueError("candidates that are not distinct need noise")
-    _ = self.truncation  # refuses what is out of range
-
-  @property
-  def truncation(self) -> Truncation:
-    return Truncation(top_k=self.top_k, top_p=self.top_p, min_p=self.min_p)
-
-  @property
-  def checks(self) -> bool:
-    return self.permission == "checker"
+  Raises:
+    ValueError: if a setting, or the guidance, makes no sense for it.
+  """
+  guidance = guidance or guidance_lib.value()
+  made = Settings(**settings)
+  guidance_lib.check(
+    strategy, guidance, task, made.permission, of_partial=of_partial
+  )
+  return guidance, made

@@ -11,7 +11,7 @@ from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import best_of_n, layers, outcome
 from alphallm.search.strategies import guidance as guidance_lib
-from alphallm.search.strategies import writer as writer_lib
+from alphallm.search.strategies import settings as settings_lib
 from alphallm.tasks import base
 
 
@@ -40,15 +40,12 @@ def vote(
   Raises:
     ValueError: if the guidance makes no sense here.
   """
-  settings = writer_lib.Settings(
-    **{"permission": "rules"} | settings | {"num_candidates": 1}
-  )
   guidance = guidance or _EQUAL
-  guidance_lib.check(
+  _, settings = settings_lib.guided(
     "vote",
     dataclasses.replace(guidance, needs_answer=True),
     task,
-    settings.permission,
+    {"permission": "rules"} | settings | {"num_candidates": 1},
     of_partial=False,
   )
   if not guidance.is_share:

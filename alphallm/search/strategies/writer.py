@@ -80,7 +80,9 @@ class Writer:
     children, spent = self.propose(ground, rng_keys, frontier)
     cost = cost + spent
     if reads_first:
-      children, spent = self.reader.read_children(ground, frontier, children)
+      children, spent = self.reader.read_children(
+        ground, frontier, children, self.guidance
+      )
       cost = cost + spent
     if score is None:
       path = self.score(children.path)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy_task
 
 from alphallm import types
 from alphallm.search import guidance
@@ -36,6 +37,7 @@ def path_like(seed=0, **fields):
     num_steps=np.full(shape, D),
     log_prob=-5 * rng.random(shape).astype(np.float32),
     value=rng.random(shape).astype(np.float32),
+    belief=rng.random(shape).astype(np.float32),
     answer=rng.integers(0, 3, shape).astype(np.uint32),
     score=rng.normal(size=shape).astype(np.float32),
     over=state.terminated,
@@ -172,3 +174,19 @@ def test_the_weakest_under_way_are_given_up():
     weakest = np.argsort(np.asarray(path.score[row]))[:3]  # of 7
     wanted = [i in weakest and not path.over[row, i] for i in range(W)]
     assert np.asarray(given_up[row]).tolist() == wanted
+
+
+def test_self_evaluation_needs_its_answers_as_tokens():
+  words = toy_task.TOKENIZER
+  with pytest.raises(ValueError, match="self_evaluation: ' Yes' is not"):
+    guidance.self_evaluation(words)
+  with pytest.raises(ValueError, match="self_evaluation: 'Sure.' cannot be"):
+    guidance.self_evaluation(words, "Sure?", yes="a", no="b")
+  sure = guidance.self_evaluation(words, "c", yes="a", no="b")
+  task = toy_task.Walk("reset")
+  with pytest.raises(ValueError, match="self_evaluation: the context of walk"):
+    guidance.check("vote", sure, task, "rules", of_partial=False)
+  other = guidance.self_evaluation(words, "d", yes="a", no="b")
+  assert guidance.mix((0.5, sure), (0.5, sure)).question == sure.question
+  with pytest.raises(ValueError, match="one question"):
+    guidance.mix((0.5, sure), (0.5, other))

@@ -36,13 +36,24 @@ VALUE, LOG_PROB = guidance.value(), guidance.log_prob()
 MEAN = guidance.log_prob(length_power=1.0)
 MIX = guidance.mix((0.5, VALUE), (0.5, guidance.likelihood()))
 
+SURE = guidance.self_evaluation(toy_task.TOKENIZER, "dc", yes="a", no="b")
+
 RATES = {
   "value": lambda p: p.value,
   "log_prob": lambda p: p.log_prob,
   "mean": lambda p: p.log_prob / max(p.num_tokens, 1),
+  "likelihood": lambda p: np.exp(p.log_prob / max(p.num_tokens, 1)),
+  "self_evaluation": lambda p: p.belief,
   "mix": lambda p: (p.value + np.exp(p.log_prob / max(p.num_tokens, 1))) / 2,
 }
-GUIDES = {"value": VALUE, "log_prob": LOG_PROB, "mean": MEAN, "mix": MIX}
+GUIDES = {
+  "value": VALUE,
+  "log_prob": LOG_PROB,
+  "mean": MEAN,
+  "likelihood": guidance.likelihood(),
+  "self_evaluation": SURE,
+  "mix": MIX,
+}
 
 
 def sampled(n):
@@ -75,6 +86,15 @@ def scored(solver, paths):
   for path in paths:
     solver.score(path)
   return solver.best(paths)
+
+
+def refined(solver, width, rounds, choose):
+  made = solver.attempts(width, rounds, choose)
+  return solver.best([attempt.path for attempt in made])
+
+
+def last(width):
+  return lambda made, time: range(len(made) - width, len(made))
 
 
 CASES = {
@@ -122,6 +142,12 @@ CASES = {
     {"width": 3, "num_candidates": 4},
     "log_prob",
     lambda s: s.best(s.layers(first(3)(s), lambda kids: s.highest(kids, 3))),
+  ),
+  "beam that asks": (
+    search.beam,
+    {"width": 2, "num_candidates": 3},
+    "self_evaluation",
+    lambda s: s.best(s.layers(first(2)(s), lambda kids: s.highest(kids, 2))),
   ),
   "dvts": (
     search.dvts,
@@ -178,6 +204,26 @@ CASES = {
       num_expansions=9, room=5, urgency=lambda child, time, i: child.score
     ),
   ),
+  "revision": (
+    search.revision,
+    {"num_revisions": 4},
+    "value",
+    lambda s: refined(s, 1, 5, last(1)),
+  ),
+  "revisions": (
+    search.revision,
+    {"num_revisions": 2, "num_chains": 3},
+    "likelihood",
+    lambda s: refined(s, 3, 3, last(3)),
+  ),
+  "mctsr": (
+    search.mctsr,
+    {"num_attempts": 7, "exploration": 0.5},
+    "mix",
+    lambda s: refined(
+      s, 1, 7, lambda made, time: s.highest_uct(made, time, 2, 0.5)
+    ),
+  ),
 }
 # Each with one kind of context and one permission; together they meet all.
 SETTINGS = {
@@ -188,14 +234,23 @@ SETTINGS = {
   "best_of_n": [("reset", "rules")],
   "rejection": [("append", "rules")],
   "beam": [("append", "nothing"), ("reset", "checker")],
+  "beam that asks": [("append", "rules")],
   "dvts": [("append", "rules")],
   "rebase": [("append", "rules")],
   "lookahead": [("append", "checker")],
   "breadth_first": [("append", "rules")],
   "depth_first": [("append", "rules")],
   "best_first": [("append", "checker")],
+  "revision": [("reset", "rules")],
+  "revisions": [("append", "checker")],
+  "mctsr": [("append", "rules")],
 }
-ALL = [(name, *how) for name, hows in SETTINGS.items() for how in hows]
+SLOW = ["revisions"]
+ALL = [
+  pytest.param(name, *how, marks=[pytest.mark.slow] * (name in SLOW))
+  for name, hows in SETTINGS.items()
+  for how in hows
+]
 
 
 def made(name, kind, permission, apply_fn=fake_model.apply_fn):
@@ -239,7 +294,8 @@ def test_is_the_reference(name, kind, permission):
       permission="rules" if name == "greedy" else permission,
       score=RATES.get(guide, lambda p: 0.0),
       noise=name != "greedy",
-      reads=guide in ("value", "mix"),
+      reads=guide in ("value", "mix", "self_evaluation"),
+      question=guide and GUIDES[guide].question,
     )
     answer = reference(solver)
     episode = jax.tree.map(lambda x: x[row], found.episode)  # noqa: B023
@@ -367,6 +423,11 @@ def test_one_sample_is_played_and_asks_nothing():
     (search.rebase, {"balance": 0.0}, "balance=0.0"),
     (search.lookahead, {"num_steps": 0}, "num_steps=0"),
     (search.best_first, {"room": 0}, "room=0"),
+    (search.revision, {"guidance": LOG_PROB}, "refining by log_prob.*0 to 1"),
+    (search.revision, {"num_revisions": -1}, "1 attempts in 0 rounds"),
+    (search.revision, {"guidance": guidance.checker()}, "under way"),
+    (search.mctsr, {"max_children": 0}, "max_children=0"),
+    (search.mctsr, {"num_attempts": 0}, "in 0 rounds"),
     (search.beam, {"permission": "all"}, "permission='all'"),
     (search.beam, {"num_candidates": 0}, "num_candidates=0"),
     (search.beam, {"distinct": False, "noise": False}, "need noise"),
