@@ -1,0 +1,99 @@
+"""What a reward is: solutions in, a score for each step and the whole out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from alphallm import types
+from alphallm.tasks import base
+
+
+@chex.dataclass(frozen=True)
+class Solution:
+  """Problems with the steps that were written for them, `[B, ...]`.
+
+  State t is the problem and its first t steps; it is the first `ends[t]` tokens
+  of its context. As in an `Episode`, R is 1 where one context holds all states
+  and D + 1 where each has its own.
+
+  Attributes:
+    problem: of the task, which only the environment reads.
+    contexts: `[R, C]` int32, the text, padded.
+    ends: `[D + 1]` int32, where each state ends; 0 where there is none.
+    steps: `[D, T]` int32, the steps.
+    step_lengths: `[D]` int32, tokens of each.
+    num_steps: `[]` int32.
+  """
+
+  problem: Any
+  contexts: chex.Array
+  ends: chex.Array
+  steps: chex.Array
+  step_lengths: chex.Array
+  num_steps: chex.Array
+
+  @classmethod
+  def of(cls, problem: Any, episode: types.Episode) -> "Solution":
+    """Return the solutions of episodes, without what came of them."""
+    return cls(
+      problem=problem,
+      contexts=episode.contexts,
+      ends=episode.ends,
+      steps=episode.steps[..., :-1, :],
+      step_lengths=episode.step_lengths[..., :-1],
+      num_steps=episode.num_steps,
+    )
+
+  @property
+  def is_step(self) -> chex.Array:
+    """Which steps are there, `[B, D]` bool."""
+    places = jnp.arange(self.step_lengths.shape[-1])
+    return places[None] < self.num_steps[:, None]
+
+
+@chex.dataclass(frozen=True)
+class Scores:
+  """What a reward says; higher is better.
+
+  Attributes:
+    steps: `[B, D]` float32, of each step; 0 where there is none.
+    outcome: `[B]` float32, of the whole.
+  """
+
+  steps: chex.Array
+  outcome: chex.Array
+
+
+# Pure `jnp`, unless it says otherwise.
+Reward = Callable[[Solution], Scores]
+
+
+def environment(task: base.Task) -> Reward:
+  """Return the true reward: the task plays the steps again.
+
+  A step scores what the environment pays for it, the whole their sum; steps
+  behind the end of the episode are not paid.
+  """
+
+  def one(solution):
+    def play(state, step):
+      tokens, length, is_step = step
+      after = task.step(state, tokens, length)
+      paid = jnp.where(is_step & ~state.terminated, after.reward, 0.0)
+      state = jax.tree.map(
+        lambda new, old: jnp.where(is_step, new, old), after, state
+      )
+      return state, paid
+
+    is_step = jnp.arange(solution.steps.shape[0]) < solution.num_steps
+    _, paid = jax.lax.scan(
+      play,
+      task.init(solution.problem),
+      (solution.steps, solution.step_lengths, is_step),
+    )
+    return Scores(steps=paid, outcome=jnp.sum(paid))
+
+  return jax.vmap(one)
