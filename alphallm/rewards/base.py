@@ -26,6 +26,8 @@ class Solution:
     steps: `[D, T]` int32, the steps.
     step_lengths: `[D]` int32, tokens of each.
     num_steps: `[]` int32.
+    legal: `[D]` bool, which of them the rules allow; an illegal one is the last
+      and leaves the text of a state that is its context as it was.
   """
 
   problem: Any
@@ -34,17 +36,23 @@ class Solution:
   steps: chex.Array
   step_lengths: chex.Array
   num_steps: chex.Array
+  legal: chex.Array
 
   @classmethod
-  def of(cls, problem: Any, episode: types.Episode) -> "Solution":
-    """Return the solutions of episodes, without what came of them."""
+  def of(
+    cls, task: base.Task, problem: Any, episode: types.Episode
+  ) -> "Solution":
+    """Return the solutions of B episodes, without what came of them."""
+    steps, lengths = episode.steps[:, :-1], episode.step_lengths[:, :-1]
+    legal, _ = replay(task, problem, steps, lengths, episode.num_steps)
     return cls(
       problem=problem,
       contexts=episode.contexts,
       ends=episode.ends,
-      steps=episode.steps[..., :-1, :],
-      step_lengths=episode.step_lengths[..., :-1],
+      steps=steps,
+      step_lengths=lengths,
       num_steps=episode.num_steps,
+      legal=legal,
     )
 
   @property
@@ -52,6 +60,12 @@ class Solution:
     """Which steps are there, `[B, D]` bool."""
     places = jnp.arange(self.step_lengths.shape[-1])
     return places[None] < self.num_steps[:, None]
+
+  @property
+  def is_token(self) -> chex.Array:
+    """Which tokens of steps are there, `[B, D, T]` bool."""
+    held = jnp.where(self.is_step, self.step_lengths, 0)
+    return jnp.arange(self.steps.shape[-1])[None, None] < held[..., None]
 
 
 @chex.dataclass(frozen=True)
@@ -74,26 +88,55 @@ Reward = Callable[[Solution], Scores]
 def environment(task: base.Task) -> Reward:
   """Return the true reward: the task plays the steps again.
 
-  A step scores what the environment pays for it, the whole their sum; steps
-  behind the end of the episode are not paid.
+  A step scores what the environment pays for it, the whole their sum.
   """
 
-  def one(solution):
-    def play(state, step):
-      tokens, length, is_step = step
-      after = task.step(state, tokens, length)
-      paid = jnp.where(is_step & ~state.terminated, after.reward, 0.0)
-      state = jax.tree.map(
-        lambda new, old: jnp.where(is_step, new, old), after, state
-      )
-      return state, paid
-
-    is_step = jnp.arange(solution.steps.shape[0]) < solution.num_steps
-    _, paid = jax.lax.scan(
-      play,
-      task.init(solution.problem),
-      (solution.steps, solution.step_lengths, is_step),
+  def score(solution: Solution) -> Scores:
+    _, paid = replay(
+      task,
+      solution.problem,
+      solution.steps,
+      solution.step_lengths,
+      solution.num_steps,
     )
-    return Scores(steps=paid, outcome=jnp.sum(paid))
+    return Scores(steps=paid, outcome=jnp.sum(paid, axis=-1))
 
-  return jax.vmap(one)
+  return score
+
+
+def replay(
+  task: base.Task,
+  problem: Any,
+  steps: chex.Array,
+  step_lengths: chex.Array,
+  num_steps: chex.Array,
+) -> tuple[chex.Array, chex.Array]:
+  """Play steps again; nothing is paid for those behind the end of an episode.
+
+  Args:
+    task: the environment.
+    problem: `[B, ...]`.
+    steps: `[B, D, T]` int32.
+    step_lengths: `[B, D]` int32.
+    num_steps: `[B]` int32.
+
+  Returns:
+    Whether each step is legal, `[B, D]` bool, and its reward, float32.
+  """
+
+  def play(state, step):
+    tokens, length, is_step = step
+    is_step &= ~state.terminated
+    after = task.step(state, tokens, length)
+    state = jax.tree.map(
+      lambda new, old: jnp.where(is_step, new, old), after, state
+    )
+    paid = jnp.where(is_step, after.reward, 0.0)
+    return state, (is_step & after.legal, paid)
+
+  def one(problem, steps, lengths, count):
+    is_step = jnp.arange(steps.shape[0]) < count
+    begin = task.init(problem)
+    return jax.lax.scan(play, begin, (steps, lengths, is_step))[1]
+
+  return jax.vmap(one)(problem, steps, step_lengths, num_steps)

@@ -9,10 +9,12 @@ import numpy as np
 from alphallm import tasks
 from alphallm.sandbox import isolation
 
+_LIMITS = isolation.Limits()
+
 
 def passed(
   programs: Sequence[str],
-  limits: isolation.Limits = isolation.Limits(),
+  limits: isolation.Limits = _LIMITS,
   *,
   num_workers: int = 1,
 ) -> np.ndarray:
@@ -34,7 +36,7 @@ def passed(
 def unit_tests(
   program: Callable[[Any, str], str],
   decode: Callable[[Sequence[int]], str],
-  limits: isolation.Limits = isolation.Limits(),
+  limits: isolation.Limits = _LIMITS,
   *,
   num_workers: int = 1,
 ) -> Callable[..., Any]:

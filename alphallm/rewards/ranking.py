@@ -49,3 +49,20 @@ def found_first_error(
   lowest = np.argmin(np.where(is_step, steps, np.inf), axis=1)
   said = np.where(below.any(axis=1), below.argmax(axis=1), lowest)
   return float(np.mean(said == first_wrong))
+
+
+def threshold(scores: np.ndarray, labels: np.ndarray) -> float:
+  """Return the score from which on most are told rightly.
+
+  Args:
+    scores: `[n]`, at least one.
+    labels: `[n]` bool.
+  """
+  order = np.argsort(scores)
+  scores, labels = np.asarray(scores)[order], np.asarray(labels, bool)[order]
+  # Of the first i all are said to be wrong.
+  told = np.concatenate([[0], np.cumsum(~labels)])
+  told += labels.sum() - np.concatenate([[0], np.cumsum(labels)])
+  cuts = np.concatenate([[-np.inf], (scores[1:] + scores[:-1]) / 2, [np.inf]])
+  possible = np.concatenate([[True], scores[1:] > scores[:-1], [True]])
+  return float(cuts[np.argmax(np.where(possible, told, -1))])

@@ -53,6 +53,7 @@ def solutions():
     steps=jnp.zeros((3, 4, 2), jnp.int32),
     step_lengths=jnp.asarray(MASK * np.array([[6, 7, 8, 9]])),
     num_steps=jnp.asarray(NUM_STEPS),
+    legal=jnp.asarray(MASK),
   )
 
 

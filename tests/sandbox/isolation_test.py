@@ -1,6 +1,5 @@
 """Hostile programs against the walls, as root and as a user."""
 
-import ctypes
 import os
 import pathlib
 import subprocess
@@ -83,13 +82,7 @@ def test_a_machine_that_cannot_isolate_runs_nothing(options, tmp_path):
   mark = tmp_path / "mark"
   tmp_path.chmod(0o777)
 
-  def weaken():
-    prctl = ctypes.CDLL(None).prctl
-    prctl(24, 21, 0, 0, 0)  # CAP_SYS_ADMIN is no longer there to be had
-
-  ended = elsewhere(
-    "-c", _REFUSED, mark, int("user" in options), preexec_fn=weaken, **options
-  )
+  ended = elsewhere("-c", _REFUSED, mark, int("user" in options), **options)
   assert "refused: this machine cannot isolate" in ended.stdout, ended
   assert not mark.exists()
 
@@ -97,6 +90,8 @@ def test_a_machine_that_cannot_isolate_runs_nothing(options, tmp_path):
 _REFUSED = """
 import ctypes, sys
 from alphallm.sandbox import isolation
+# CAP_SYS_ADMIN is no longer there to be had.
+ctypes.CDLL(None).prctl(24, 21, 0, 0, 0)
 if int(sys.argv[2]):  # into a namespace of users that allows no more of them
   ctypes.CDLL(None).unshare(0x10000000)
   open("/proc/sys/user/max_user_namespaces", "w").write("0")
