@@ -1,7 +1,6 @@
 """Solutions and labels from a policy: samples, rollouts, trees, exact truth."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -10,15 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from alphallm import config as config_lib
-from alphallm import measure, rewards, search, types
+from alphallm import measure, rewards, types
 from alphallm.rewards import examples, labels
 from alphallm.search import play, tree_search
 from alphallm.tasks import arithmetic, base
 
-_SAMPLED = tree_search.SearchConfig(
-  num_simulations=0, num_candidates=1, permission="nothing"
-)
-_BATCH = 256  # rows at a time, of those that are small
+_BATCH = 256  # rows at a time
 
 
 @chex.dataclass(frozen=True)
@@ -38,64 +34,52 @@ class Samples:
   tokens: chex.Array
 
 
-def sampler(run: config_lib.Run, num_samples: int) -> Callable[..., Samples]:
-  """Return the jitted `(params, rng_keys, problems) -> Samples`, `[B, W, ...]`.
-
-  Args:
-    run: whose policy samples.
-    num_samples: W, solutions of each problem; at least 2.
-  """
-  task, apply_fn = run.task, run.model.apply
-  write = search.sampling(apply_fn, task, num_samples=num_samples)
-
-  def sample(params, rng_keys, problems):
-    result = write(params, rng_keys, problems)
-    path = result.paths
-
-    def told(problem, path):
-      trace = _written(task, problem, path.tokens, path.lengths, path.num_steps)
-      return trace.episode
-
-    episode = jax.vmap(jax.vmap(told, (None, 0)))(problems, path)
-    rows = lambda x: x.reshape(-1, *x.shape[2:])
-    flat = jax.tree.map(rows, episode)
-    repeated = jax.tree.map(
-      lambda x: jnp.repeat(x, num_samples, axis=0), problems
-    )
-    solution = rewards.Solution.of(task, repeated, flat)
-    logits = rewards.model.state_logits(
-      apply_fn, params, solution.contexts, solution.ends
-    )
-    spent = (result.cost.decoded + result.cost.prefilled) // num_samples
-    samples = Samples(
-      solution=solution,
-      solved=flat.solved,
-      value=jax.nn.sigmoid(logits),
-      tokens=jnp.repeat(spent, num_samples),
-    )
-    return jax.tree.map(
-      lambda x: x.reshape(-1, num_samples, *x.shape[1:]), samples
-    )
-
-  return jax.jit(sample)
-
-
 def sample(
   run: config_lib.Run,
   params: Any,
   rng_key: chex.PRNGKey,
   problems: Any,
   num_samples: int,
+  *,
+  rules_propose: bool = False,
 ) -> Samples:
-  """Return W solutions of each problem as NumPy arrays `[n * W, ...]`."""
-  found = measure.run(
-    sampler(run, num_samples),
-    params,
-    rng_key,
-    problems,
-    batch_size=max(1, _BATCH // num_samples),
-  )
-  return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+  """Return W solutions of each problem as NumPy arrays `[n * W, ...]`.
+
+  Args:
+    run: whose policy samples.
+    params: of the policy.
+    rng_key: draws (consumed).
+    problems: `[n, ...]`.
+    num_samples: W.
+    rules_propose: see `_play_on`.
+  """
+  task, apply_fn = run.task, run.model.apply
+
+  def write(params, rng_keys, problems):
+    batch = rng_keys.shape[0]
+    none = jnp.zeros((batch, task.max_steps), jnp.int32)
+    tokens = jnp.zeros((*none.shape, task.max_step_tokens), jnp.int32)
+    episode, spent = _play_on(
+      apply_fn,
+      task,
+      rules_propose,
+      params,
+      rng_keys,
+      (problems, tokens, none, none[:, 0]),
+    )
+    solution = rewards.Solution.of(task, problems, episode)
+    logits = rewards.model.state_logits(
+      apply_fn, params, solution.contexts, solution.ends
+    )
+    return Samples(
+      solution=solution,
+      solved=episode.solved,
+      value=jax.nn.sigmoid(logits),
+      tokens=spent,
+    )
+
+  rows = jax.tree.map(lambda x: np.repeat(x, num_samples, axis=0), problems)
+  return measure.run(jax.jit(write), params, rng_key, rows, batch_size=_BATCH)
 
 
 class Rollouts:
@@ -105,10 +89,25 @@ class Rollouts:
     tokens: that the network has passed for them, so far.
   """
 
-  def __init__(self, run: config_lib.Run, params: Any, rng_key: chex.PRNGKey):
+  def __init__(
+    self,
+    run: config_lib.Run,
+    params: Any,
+    rng_key: chex.PRNGKey,
+    *,
+    rules_propose: bool = False,
+  ):
+    """As `sample`."""
     self._params, self._rng_key, self._asked = params, rng_key, 0
-    self._play = jax.jit(functools.partial(_play_on, run.model.apply, run.task))
     self.tokens = 0
+
+    def solves(params, rng_keys, rows):
+      episode, spent = _play_on(
+        run.model.apply, run.task, rules_propose, params, rng_keys, rows
+      )
+      return episode.solved, spent
+
+    self._play = jax.jit(solves)
 
   def __call__(
     self, solution: rewards.Solution, lengths: np.ndarray, count: int
@@ -269,10 +268,30 @@ def _written(task, problem, tokens, lengths, num_steps) -> play.Trace:
   return play.play_line(task, play.start(task, 1, problem), line, jnp.zeros(()))
 
 
-def _play_on(apply_fn, task, params, rng_keys, rows):
-  """Play B prefixes to their end; whether they solve, and tokens, `[B]`."""
-  written = jax.vmap(functools.partial(_written, task))
-  trace = written(*rows)
+def _play_on(apply_fn, task, rules_propose, params, rng_keys, rows):
+  """Play B prefixes to their end by the policy alone.
+
+  Args:
+    apply_fn: the network.
+    task: the environment.
+    rules_propose: whether a random legal step stands in for an illegal one, as
+      in self-play; so a policy that knows little yet still gives whole
+      solutions.
+    params: of the network.
+    rng_keys: `[B]` (consumed).
+    rows: problems, steps `[B, D, T]`, their lengths `[B, D]`, and how many of
+      them are the prefix, `[B]`.
+
+  Returns:
+    The episodes, and the tokens that the network has passed, `[B]`.
+  """
+  config = tree_search.SearchConfig(
+    num_simulations=0,
+    num_candidates=1,
+    permission="rules" if rules_propose else "nothing",
+    rules_propose=rules_propose,
+  )
+  trace = jax.vmap(functools.partial(_written, task))(*rows)
   fold = jax.vmap(jax.random.fold_in, (0, None))
 
   def is_running(carry):
@@ -282,7 +301,7 @@ def _play_on(apply_fn, task, params, rng_keys, rows):
   def move(carry):
     moves, trace, cost = carry
     found, trace, _ = play.advance(
-      apply_fn, task, _SAMPLED, params, fold(rng_keys, moves), trace
+      apply_fn, task, config, params, fold(rng_keys, moves), trace
     )
     return moves + 1, trace, cost + found.cost
 
@@ -290,4 +309,4 @@ def _play_on(apply_fn, task, params, rng_keys, rows):
   _, trace, cost = jax.lax.while_loop(
     is_running, move, (jnp.int32(0), trace, cost)
   )
-  return trace.episode.solved, cost.decoded + cost.prefilled
+  return trace.episode, cost.decoded + cost.prefilled

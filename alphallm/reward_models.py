@@ -37,6 +37,7 @@ class RewardConfig:
   aggregate: str = "last"  # of the scores of steps, for the whole
   num_problems: int = 1_000  # of the train split
   num_samples: int = 8  # solutions of each
+  rules_propose: bool = False  # random legal steps where one is illegal
   num_held_out: int = 250  # problems of the test split
   demonstrations: int = 1_000  # right solutions that IQ-Learn is shown
   fit: training.FitConfig = training.FitConfig()
@@ -210,7 +211,12 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
     )
     return training.state_loss(apply_fn), states, {"label_tokens": tokens}
   samples = reward_data.sample(
-    run, policy, sample_key, problems, config.num_samples
+    run,
+    policy,
+    sample_key,
+    problems,
+    config.num_samples,
+    rules_propose=config.rules_propose,
   )
   solution, solved = samples.solution, samples.solved
   figures = {
@@ -245,7 +251,9 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
       rows = examples.Pairs(better=take(better), worse=take(worse))
       loss = training.implicit_loss(apply_fn, policy, config.fit.beta)
       return loss, rows, figures
-    rollouts = reward_data.Rollouts(run, policy, label_key)
+    rollouts = reward_data.Rollouts(
+      run, policy, label_key, rules_propose=config.rules_propose
+    )
     if config.labels == "omega":
       labels = reward_data.by_halving(rollouts, samples, config.num_rollouts)
     elif config.labels in ("soft", "hard"):

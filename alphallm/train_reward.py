@@ -28,15 +28,27 @@ from alphallm import config as config_lib
 from alphallm.rewards import ranking
 
 
+def scores_of(
+  reward: rewards.Reward, samples: reward_data.Samples
+) -> rewards.Scores:
+  """Return the scores of solutions, `[n, ...]`."""
+  return measure.run(
+    jax.jit(lambda _, keys, solution: reward(solution)),
+    None,
+    jax.random.key(0),
+    samples.solution.replace(problem=()),
+  )
+
+
 def figures_of(
-  reward: rewards.Reward,
+  scores: rewards.Scores,
   samples: reward_data.Samples,
   right: np.ndarray | None,
 ) -> dict[str, float]:
-  """Return how good a reward is on held-out solutions.
+  """Return how good scores of held-out solutions are.
 
   Args:
-    reward: to be judged.
+    scores: to be judged.
     samples: `[n, ...]`.
     right: `[n, D]` bool, of their steps, as of `reward_data.truth`.
 
@@ -47,12 +59,6 @@ def figures_of(
     their solution, and `first_error`: see `ranking`, by the threshold that
     tells most steps rightly.
   """
-  scores = measure.run(
-    jax.jit(lambda _, keys, solution: reward(solution)),
-    None,
-    jax.random.key(0),
-    samples.solution.replace(problem=()),
-  )
   solution, solved = samples.solution, samples.solved
   is_legal = ~np.any(solution.is_step & ~solution.legal, axis=1)
   figures = {
@@ -84,12 +90,22 @@ def figures_of(
 
 
 def held_out(
-  run: config_lib.Run, policy: Any, count: int, num_samples: int
+  run: config_lib.Run,
+  policy: Any,
+  count: int,
+  num_samples: int,
+  *,
+  rules_propose: bool = False,
 ) -> tuple[reward_data.Samples, np.ndarray | None]:
   """Return solutions of held-out problems, and the truth of their steps."""
   problems = measure.held_out(run.task, count)
   samples = reward_data.sample(
-    run, policy, jax.random.key(run.seed + 1), problems, num_samples
+    run,
+    policy,
+    jax.random.key(run.seed + 1),
+    problems,
+    num_samples,
+    rules_propose=rules_propose,
   )
   return samples, reward_data.truth(run.task, samples)
 
@@ -113,10 +129,14 @@ def train(
   print(f"{config.kind}: {reward_models.KINDS[config.kind]}", flush=True)
   params, figures = reward_models.learn(config, run, policy)
   samples, right = held_out(
-    run, policy, config.num_held_out, config.num_samples
+    run,
+    policy,
+    config.num_held_out,
+    config.num_samples,
+    rules_propose=config.rules_propose,
   )
   reward = reward_models.reward_of(config, run, params, policy)
-  figures |= figures_of(reward, samples, right)
+  figures |= figures_of(scores_of(reward, samples), samples, right)
   folder.mkdir(parents=True, exist_ok=True)
   settings = dataclasses.asdict(config)
   (folder / "config.json").write_text(json.dumps(settings, indent=1))

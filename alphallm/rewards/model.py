@@ -51,13 +51,15 @@ def token_logits(
 
   The contexts are passed once; each step attends to what its state had read.
   """
-  batch, rows, size = solution.contexts.shape
-  _, depth, most = solution.steps.shape
-  states = (depth + 1) // rows  # of a context
-  each = lambda x: x.reshape(batch * rows, states, *x.shape[2:])
-  steps = each(jnp.pad(solution.steps, ((0, 0), (0, 1), (0, 0))))
-  ends = each(jnp.maximum(solution.ends, 1))
-  contexts = solution.contexts.reshape(batch * rows, 1, size)
+  batch, depth, most = solution.steps.shape
+  # Of the last state no step is taken.
+  contexts, ends = solution.contexts, jnp.maximum(solution.ends[:, :-1], 1)
+  if contexts.shape[1] > 1:
+    contexts = contexts[:, :-1]
+  rows, size = contexts.shape[1:]
+  each = lambda x: x.reshape(batch * rows, depth // rows, *x.shape[2:])
+  steps, ends = each(solution.steps), each(ends)
+  contexts = contexts.reshape(batch * rows, 1, size)
   places = jnp.arange(size)[None, None]
   prefix = apply_fn(
     params,
@@ -76,7 +78,7 @@ def token_logits(
       params, steps[..., :-1], ends[..., None] + offsets, segments=[segment]
     )
     logits = jnp.concatenate([logits, rest.logits], axis=2)
-  return logits.reshape(batch, depth + 1, most, -1)[:, :-1]
+  return logits.reshape(batch, depth, most, -1)
 
 
 def step_log_probs(

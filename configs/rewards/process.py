@@ -20,6 +20,7 @@ def get_config(kind: str = "process"):
   config.aggregate = "last"  # step scores into one: or min, product, mean
   config.num_problems = 1_000  # of the train split
   config.num_samples = 8  # solutions of each
+  config.rules_propose = False  # random legal steps where one is illegal
   config.num_held_out = 250  # problems of the test split
   config.demonstrations = 1_000  # right solutions, for the expert kind
   config.fit = dict(
