@@ -40,10 +40,13 @@ FLOORS = {
   "methods": 7,
   "trainer": 7,
   "words": 7,
+  "reward_data": 7,
+  "reward_models": 8,
   "asking": 7,
   "evaluation": 8,
   "evaluate": 9,
   "train": 8,
+  "train_reward": 9,
   "solve": 8,
   "preflight": 8,
 }

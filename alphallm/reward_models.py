@@ -1,0 +1,277 @@
+"""Reward models of a policy: what they are made of, learnt and found again."""
+
+import copy
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from alphallm import checkpoint, metrics, reward_data, rewards, runs, values
+from alphallm import config as config_lib
+from alphallm.models import transformer
+from alphallm.rewards import examples, training
+
+KINDS = {
+  "outcome": "right or wrong, of whole solutions",
+  "process": "labels of steps",
+  "preference": "Bradley-Terry, pairs of solutions",
+  "pairwise": "pairs of sibling steps, as rStar-Math",
+  "implicit": "DPO, pairs of solutions",
+  "expert": "IQ-Learn, right solutions alone",
+}
+_LABELS = ("soft", "hard", "omega", "tree")
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardConfig:
+  """What a reward model is, and what it learns from."""
+
+  kind: str  # outcome, process, preference, pairwise, implicit, expert
+  seed: int = 0
+  labels: str = "soft"  # of steps: soft, hard, omega; tree: of nodes instead
+  num_rollouts: int = 8  # from each prefix, for a label
+  num_simulations: int = 16  # of each tree, for labels of nodes
+  aggregate: str = "last"  # of the scores of steps, for the whole
+  num_problems: int = 1_000  # of the train split
+  num_samples: int = 8  # solutions of each
+  rules_propose: bool = False  # random legal steps where one is illegal
+  num_held_out: int = 250  # problems of the test split
+  demonstrations: int = 1_000  # right solutions that IQ-Learn is shown
+  fit: training.FitConfig = training.FitConfig()
+
+  def __post_init__(self):
+    if self.kind not in KINDS:
+      raise ValueError(f"kind={self.kind!r} is none of {', '.join(KINDS)}")
+    if self.labels not in _LABELS:
+      raise ValueError(
+        f"labels={self.labels!r} is none of soft, hard, omega, tree"
+      )
+    if self.aggregate not in ("last", "min", "product", "mean"):
+      raise ValueError(
+        f"aggregate={self.aggregate!r} is none of last, min, product, mean"
+      )
+    if self.num_samples < 2:
+      raise ValueError(f"num_samples={self.num_samples} is below 2")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+  """The config of a run as it lies in its workdir."""
+
+  settings: dict[str, Any]
+
+  def to_dict(self) -> dict[str, Any]:
+    return copy.deepcopy(self.settings)
+
+
+def make_config(settings: dict[str, Any]) -> RewardConfig:
+  """Return the config of a dictionary.
+
+  Raises:
+    UserError: if a value is missing, unknown or out of range.
+  """
+
+  def make(cls, prefix, settings, **given):
+    kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+    values.check_names(prefix, settings, kinds.keys() - given.keys())
+    for name, value in settings.items():
+      values.check_value(f"{prefix}{name}", value, kinds[name])
+    try:
+      return cls(**settings, **given)
+    except (TypeError, ValueError) as error:
+      raise config_lib.UserError(f"config.{prefix[:-1]}: {error}") from error
+
+  settings = dict(settings)
+  fit = settings.pop("fit", {})
+  if not isinstance(fit, dict):
+    raise config_lib.UserError(f"config.fit={fit!r} is not a dict")
+  return make(
+    RewardConfig, "", settings, fit=make(training.FitConfig, "fit.", fit)
+  )
+
+
+def policy_of(workdir: pathlib.Path) -> tuple[config_lib.Run, Any]:
+  """Return the run of a workdir and the parameters of its policy.
+
+  Raises:
+    UserError: if there is none.
+    CheckpointError: if it has no checkpoint that is whole.
+  """
+  path = workdir / "config.json"
+  try:
+    settings = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise config_lib.UserError(
+      f"--workdir={workdir} holds no run of a policy: train one first by "
+      "alphallm.train"
+    ) from error
+  run = config_lib.make_run(_Settings(settings), workdir)
+  return run, runs.load(run, workdir)[0]
+
+
+def reward_of(
+  config: RewardConfig, run: config_lib.Run, params: Any, policy: Any
+) -> rewards.Reward:
+  """Return a trained model as a reward.
+
+  Args:
+    config: of the model.
+    run: of the policy.
+    params: of the model.
+    policy: parameters of the policy on whose solutions it was trained.
+  """
+  apply_fn = run.model.apply
+  if config.kind == "implicit":
+    return rewards.model.implicit(
+      apply_fn, params, policy, beta=config.fit.beta
+    )
+  if config.kind == "expert":
+    return rewards.model.expert(apply_fn, params, discount=config.fit.discount)
+  return rewards.model.reward(apply_fn, params, config.aggregate)
+
+
+def load(workdir: pathlib.Path, name: str) -> tuple[RewardConfig, Any]:
+  """Return the config and the parameters of W/rewards/NAME.
+
+  Raises:
+    UserError: if there is none.
+    CheckpointError: if it is damaged.
+  """
+  folder = workdir / "rewards" / name
+  try:
+    settings = json.loads((folder / "config.json").read_text())
+  except (OSError, ValueError) as error:
+    raise config_lib.UserError(
+      f"{folder} holds no reward model: train one by alphallm.train_reward"
+    ) from error
+  run, _ = policy_of(workdir)
+  shapes = jax.eval_shape(
+    lambda key: transformer.init_params(run.model.config, key),
+    jax.random.key(0),
+  )
+  with checkpoint.Checkpointer(
+    folder / "checkpoints", read_only=True
+  ) as checkpointer:
+    restored = checkpointer.restore({"params": shapes})
+  return make_config(settings), restored.state["params"]
+
+
+def learn(
+  config: RewardConfig, run: config_lib.Run, policy: Any
+) -> tuple[Any, dict[str, Any]]:
+  """Sample, label and train.
+
+  Returns:
+    The parameters of the model, and figures of what they were trained on.
+  """
+  sample_key, label_key, init_key, fit_key = jax.random.split(
+    jax.random.key(config.seed), 4
+  )
+  rng = np.random.default_rng([config.seed, 1])
+  problems = run.task.sample_numpy(rng, config.num_problems, "train")
+  loss, rows, figures = _lesson(
+    config, run, policy, problems, sample_key, label_key, rng
+  )
+  params = policy
+  if config.fit.trunk == "fresh":
+    params = transformer.init_params(run.model.config, init_key)
+  count = jax.tree.leaves(rows)[0].shape[0]
+  print(f"training on {count:,} examples", flush=True)
+  progress = metrics.Progress(config.fit.num_steps, "reward model")
+  try:
+    params = training.fit(
+      loss,
+      config.fit,
+      params,
+      rows,
+      fit_key,
+      lambda step, value: progress.update(step, f"loss {value:.4f}"),
+    )
+  except FloatingPointError as error:
+    raise config_lib.UserError(
+      f"{error}: give a lower config.fit.learning_rate"
+    ) from error
+  finally:
+    progress.close()
+  return params, figures | {"examples": count}
+
+
+def _lesson(config, run, policy, problems, sample_key, label_key, rng):
+  """Return the loss, the examples and figures of how they came about."""
+  apply_fn = run.model.apply
+  if config.kind == "process" and config.labels == "tree":
+    states, tokens = reward_data.by_trees(
+      run, policy, label_key, problems, config.num_simulations
+    )
+    print(
+      f"{states.mask.sum():,} nodes of {config.num_problems} trees", flush=True
+    )
+    return training.state_loss(apply_fn), states, {"label_tokens": tokens}
+  samples = reward_data.sample(
+    run,
+    policy,
+    sample_key,
+    problems,
+    config.num_samples,
+    rules_propose=config.rules_propose,
+  )
+  solution, solved = samples.solution, samples.solved
+  figures = {
+    "sample_tokens": int(samples.tokens.sum()),
+    "solved_samples": float(solved.mean()),
+  }
+  print(
+    f"{len(solved):,} solutions of {config.num_problems} problems, "
+    f"{solved.mean():.1%} of them right",
+    flush=True,
+  )
+  try:
+    if config.kind == "outcome":
+      rows = examples.of_outcomes(solution, solved)
+      return training.state_loss(apply_fn), rows, figures
+    if config.kind == "expert":
+      right = np.flatnonzero(solved)[: config.demonstrations]
+      if not len(right):
+        raise ValueError("no solution is right: there is nothing to imitate")
+      rows = jax.tree.map(lambda x: x[right], solution)
+      loss = training.expert_loss(
+        apply_fn, config.fit.alpha, config.fit.discount
+      )
+      return loss, rows.replace(problem=()), figures
+    if config.kind in ("preference", "implicit"):
+      better, worse = examples.pairs(solution, solved, config.num_samples, rng)
+      if config.kind == "preference":
+        rows = examples.of_pairs(solution, better, worse)
+        return training.sibling_loss(apply_fn), rows, figures
+      solution = solution.replace(problem=())
+      take = lambda places: jax.tree.map(lambda x: x[places], solution)
+      rows = examples.Pairs(better=take(better), worse=take(worse))
+      loss = training.implicit_loss(apply_fn, policy, config.fit.beta)
+      return loss, rows, figures
+    rollouts = reward_data.Rollouts(
+      run, policy, label_key, rules_propose=config.rules_propose
+    )
+    if config.labels == "omega":
+      labels = reward_data.by_halving(rollouts, samples, config.num_rollouts)
+    elif config.labels in ("soft", "hard"):
+      labels = reward_data.by_rollouts(
+        rollouts,
+        samples,
+        config.num_rollouts,
+        hard=config.labels == "hard",
+      )
+    else:
+      raise ValueError(
+        f"labels={config.labels!r} are not of a {config.kind} model"
+      )
+    figures["label_tokens"] = rollouts.tokens
+    if config.kind == "pairwise":
+      rows = examples.of_siblings(solution, labels, config.num_samples)
+      return training.sibling_loss(apply_fn), rows, figures
+    rows = examples.of_steps(solution, labels)
+    return training.state_loss(apply_fn), rows, figures
+  except ValueError as error:
+    raise config_lib.UserError(str(error)) from error

@@ -1,0 +1,173 @@
+"""Train a reward model on solutions that a trained policy samples.
+
+python -m alphallm.train_reward --config configs/rewards/process.py --workdir W
+    [--config.labels=tree]
+
+W is the workdir of the policy's run. The model goes to W/rewards/NAME, where
+`reward_models.load` finds it. Printed are its figures on held-out problems.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from alphallm import (
+  checkpoint,
+  measure,
+  metrics,
+  program,
+  reward_data,
+  reward_models,
+  rewards,
+)
+from alphallm import config as config_lib
+from alphallm.rewards import ranking
+
+
+def scores_of(
+  reward: rewards.Reward, samples: reward_data.Samples
+) -> rewards.Scores:
+  """Return the scores of solutions, `[n, ...]`."""
+  return measure.run(
+    jax.jit(lambda _, keys, solution: reward(solution)),
+    None,
+    jax.random.key(0),
+    samples.solution.replace(problem=()),
+  )
+
+
+def figures_of(
+  scores: rewards.Scores,
+  samples: reward_data.Samples,
+  right: np.ndarray | None,
+) -> dict[str, float]:
+  """Return how good scores of held-out solutions are.
+
+  Args:
+    scores: to be judged.
+    samples: `[n, ...]`.
+    right: `[n, D]` bool, of their steps, as of `reward_data.truth`.
+
+  Returns:
+    `auc`, of whole solutions, and `auc_legal`, of those that the rules cannot
+    tell to be wrong; `accuracy` and `calibration_error`, if scores lie in
+    [0, 1]; if `right` is known `auc_steps`, of legal steps that do not end
+    their solution, and `first_error`: see `ranking`, by the threshold that
+    tells most steps rightly.
+  """
+  solution, solved = samples.solution, samples.solved
+  is_legal = ~np.any(solution.is_step & ~solution.legal, axis=1)
+  figures = {
+    "auc": ranking.auc(scores.outcome, solved),
+    "auc_legal": ranking.auc(scores.outcome[is_legal], solved[is_legal]),
+  }
+  if scores.outcome.min() >= 0 and scores.outcome.max() <= 1:
+    said = scores.outcome > 0.5
+    figures["accuracy"] = float(np.mean(said == solved))
+    figures["calibration_error"] = measure.calibration(scores.outcome, solved)[
+      0
+    ]
+  if right is not None:
+    places = np.arange(right.shape[1])[None]
+    legal = np.asarray(solution.legal & solution.is_step)
+    under_way = legal & (places < solution.num_steps[:, None] - 1)
+    figures["auc_steps"] = ranking.auc(
+      scores.steps[under_way], right[under_way]
+    )
+    wrong = ~solved & (solution.num_steps > 0)
+    least = ranking.threshold(scores.steps[legal], right[legal])
+    figures["first_error"] = ranking.found_first_error(
+      scores.steps[wrong],
+      solution.num_steps[wrong],
+      np.argmin(right[wrong], axis=1),
+      least,
+    )
+  return figures
+
+
+def held_out(
+  run: config_lib.Run,
+  policy: Any,
+  count: int,
+  num_samples: int,
+  *,
+  rules_propose: bool = False,
+) -> tuple[reward_data.Samples, np.ndarray | None]:
+  """Return solutions of held-out problems, and the truth of their steps."""
+  problems = measure.held_out(run.task, count)
+  samples = reward_data.sample(
+    run,
+    policy,
+    jax.random.key(run.seed + 1),
+    problems,
+    num_samples,
+    rules_propose=rules_propose,
+  )
+  return samples, reward_data.truth(run.task, samples)
+
+
+def train(
+  config: reward_models.RewardConfig, workdir: pathlib.Path, name: str
+) -> tuple[pathlib.Path, dict[str, Any]]:
+  """Train a model; return its folder, W/rewards/NAME, and its figures.
+
+  Raises:
+    UserError: for a workdir without a policy, or with such a model already; or
+      if there is nothing to learn from.
+  """
+  run, policy = reward_models.policy_of(workdir)
+  folder = workdir / "rewards" / name
+  if checkpoint.any_in(folder / "checkpoints"):
+    raise config_lib.UserError(
+      f"{folder} holds a reward model already; give another config.name, or "
+      "delete it"
+    )
+  print(f"{config.kind}: {reward_models.KINDS[config.kind]}", flush=True)
+  params, figures = reward_models.learn(config, run, policy)
+  samples, right = held_out(
+    run,
+    policy,
+    config.num_held_out,
+    config.num_samples,
+    rules_propose=config.rules_propose,
+  )
+  reward = reward_models.reward_of(config, run, params, policy)
+  figures |= figures_of(scores_of(reward, samples), samples, right)
+  folder.mkdir(parents=True, exist_ok=True)
+  settings = dataclasses.asdict(config)
+  (folder / "config.json").write_text(json.dumps(settings, indent=1))
+  with checkpoint.Checkpointer(folder / "checkpoints") as checkpointer:
+    checkpointer.save(config.fit.num_steps, {"params": params})
+  return folder, figures
+
+
+def main(argv) -> None:
+  del argv
+  settings = program.CONFIG.value.to_dict()
+  name = settings.pop("name", None)
+  if not isinstance(name, str) or not name.isidentifier():
+    raise config_lib.UserError(
+      f"config.name={name!r} is no name: letters, digits and _"
+    )
+  config = reward_models.make_config(settings)
+  workdir = pathlib.Path(program.WORKDIR.value)
+  folder, figures = train(config, workdir, name)
+  metrics.write_summary(
+    folder,
+    figures,
+    program="train_reward",
+    config=program.CONFIG.value.to_dict(),
+    seeds=[config.seed],
+  )
+  for key, value in figures.items():
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    print(f"  {key}: {text}")
+  print(f"the model and its figures are in {folder}")
+
+
+if __name__ == "__main__":
+  program.run(main)

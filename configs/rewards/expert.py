@@ -1,0 +1,8 @@
+"""The expert kind of reward model; see `configs.rewards.process`."""
+
+from configs.rewards import process
+
+
+def get_config():
+  """Return the config."""
+  return process.get_config("expert")
