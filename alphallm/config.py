@@ -12,7 +12,16 @@ import numpy as np
 
 from alphallm import selfplay, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import learner
+from alphallm.learning import (
+  actor_critic,
+  alphazero,
+  cloning,
+  dpo,
+  learner,
+  objective,
+  ppo,
+  reinforce,
+)
 from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
@@ -47,12 +56,40 @@ class Run:
   search: tree_search.SearchConfig
   selfplay: selfplay.SelfPlayConfig
   learner: learner.LearnerConfig
+  objective: objective.Objective
   train: TrainConfig
   pretrained: pathlib.Path | None = None  # where the first policy lies
+
+  @property
+  def has_reference(self) -> bool:
+    """Whether a reference policy takes part in the loss."""
+    return bool(self.learner.kl_weight) or self.objective.refers
+
+  @property
+  def refers_to_pretrained(self) -> bool:
+    """Whether that is the pretrained model for good."""
+    return self.has_reference and not self.learner.reference_every
 
 
 # The tasks that draw their own problems.
 _TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
+
+
+# What can be learned from what a search has visited.
+_LEARNERS = {
+  "ActorCritic": actor_critic.ActorCritic,
+  "AlphaZero": alphazero.AlphaZero,
+  "Cloning": cloning.Cloning,
+  "DPO": dpo.DPO,
+  "GRPO": ppo.GRPO,
+  "PPO": ppo.PPO,
+  "Reinforce": reinforce.Reinforce,
+  "ReMax": reinforce.ReMax,
+  "RLOO": reinforce.RLOO,
+  "StepDPO": dpo.StepDPO,
+  "TreeAlphaZero": alphazero.TreeAlphaZero,
+  "TreePPO": ppo.TreePPO,
+}
 
 
 def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
@@ -67,7 +104,7 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   """
   settings = config.to_dict()
   kinds = {field.name: field.type for field in dataclasses.fields(Run)}
-  kinds.pop("pretrained")
+  del kinds["pretrained"], kinds["objective"]
   values.check_names("", settings, kinds)
   for room in kinds:
     if room not in settings:
@@ -87,6 +124,7 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
       settings["model"],
       vocab_size=task.vocab_size,
     )
+  training, what = make_learner(settings["learner"])
   run = Run(
     seed=settings["seed"],
     task=task,
@@ -98,7 +136,8 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
       policy=make_policy(settings["search"]),
     ),
     selfplay=_make(selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]),
-    learner=_make(learner.LearnerConfig, "learner", settings["learner"]),
+    learner=training,
+    objective=what,
     train=_make(TrainConfig, "train", settings["train"]),
     pretrained=source,
   )
@@ -177,6 +216,34 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
   return kinds[kind](**settings)
 
 
+def make_learner(
+  settings: dict[str, Any],
+) -> tuple[learner.LearnerConfig, objective.Objective]:
+  """Return how and what is learned from `{"kind": ..., ...}`.
+
+  The options of the kind stand beside those that all kinds have.
+
+  Raises:
+    UserError: if an option is unknown, of another kind, or out of range.
+  """
+  settings = dict(settings)
+  kind = settings.pop("kind", "AlphaZero")
+  if kind not in _LEARNERS:
+    raise UserError(
+      f"config.learner.kind={kind!r} is none of {', '.join(_LEARNERS)}"
+    )
+  cls = _LEARNERS[kind]
+  names = [field.name for field in dataclasses.fields(cls)]
+  own = {k: v for k, v in settings.items() if k in names}
+  others = {k: v for k, v in settings.items() if k not in names}
+  common = [field.name for field in dataclasses.fields(learner.LearnerConfig)]
+  values.check_names("learner.", others, common + names)
+  return (
+    _make(learner.LearnerConfig, "learner", others),
+    _make(cls, "learner", own),
+  )
+
+
 def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
   """Return a dataclass of a room's settings; `given` are not from the user."""
   kinds = {field.name: field.type for field in dataclasses.fields(cls)}
@@ -222,15 +289,16 @@ def _check_together(run: Run) -> None:
       f"{type(search.policy).__name__} needs at least "
       f"{search.policy.least_simulations}"
     )
-  if run.learner.kl_weight and run.pretrained is None:
-    raise UserError(
-      f"config.learner.kl_weight={run.learner.kl_weight} needs "
-      "config.model.pretrained, to which it holds the policy"
-    )
+  _check_learner(run)
   if run.learner.worked and not isinstance(task, tasks.Questions):
     raise UserError(
       f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
       "answers"
+    )
+  if run.learner.worked and (run.objective.least_group or run.objective.nodes):
+    raise UserError(
+      f"config.learner.worked={run.learner.worked}: "
+      f"{type(run.objective).__name__} does not imitate"
     )
   if run.learner.augment:
     tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
@@ -259,6 +327,72 @@ def _check_together(run: Run) -> None:
     raise UserError(
       f"config.learner.capacity={run.learner.capacity} is less than one "
       f"iteration may bring, {most}"
+    )
+
+
+def _check_learner(run: Run) -> None:
+  """Raise unless the learner fits the rest of the run."""
+  what, how, play, search = run.objective, run.learner, run.selfplay, run.search
+  kind = type(what).__name__
+  no_reference = run.pretrained is None and not how.reference_every
+  if how.kl_weight and no_reference:
+    raise UserError(
+      f"config.learner.kl_weight={how.kl_weight} needs "
+      "config.model.pretrained, to which it holds the policy, or "
+      "config.learner.reference_every"
+    )
+  if what.refers and no_reference:
+    raise UserError(
+      f"config.learner.kind={kind!r} needs a reference: "
+      "config.model.pretrained, or config.learner.reference_every"
+    )
+  if how.reference_every and not run.has_reference:
+    raise UserError(
+      f"config.learner.reference_every={how.reference_every}: without a "
+      "kl_weight nothing refers to it"
+    )
+  if how.kl_target and not how.kl_weight:
+    raise UserError(
+      f"config.learner.kl_target={how.kl_target} needs a kl_weight to adapt"
+    )
+  if play.group_size < what.least_group:
+    raise UserError(
+      f"config.selfplay.group_size={play.group_size}: {kind} needs at least "
+      f"{what.least_group}"
+    )
+  if what.least_group and search.plays_solution:
+    raise UserError(
+      f"config.search.play_solution=True: {kind} learns from steps that the "
+      "policy has chosen; set it to False, or permission to 'rules' or "
+      "'nothing'"
+    )
+  if what.recall and not how.max_age:
+    raise UserError(
+      f"config.learner.max_age=0: {kind} learns from what the present policy "
+      "has played (1), or those just before it"
+    )
+  if how.augment and not what.augments:
+    raise UserError(
+      f"config.learner.augment=True: {kind} compares with what was played, and "
+      "that was not augmented"
+    )
+  if what.nodes and (
+    not search.num_simulations or search.permission == "nothing"
+  ):
+    raise UserError(
+      f"config.learner.kind={kind!r} learns from trees: it needs "
+      "config.search.num_simulations and permission 'rules' or 'checker'"
+    )
+  greedy = play.greedy_first
+  if greedy != isinstance(what, reinforce.ReMax):
+    raise UserError(
+      f"config.selfplay.greedy_first={greedy}: it is what ReMax needs, and no "
+      "other learner"
+    )
+  if greedy and (search.num_simulations or search.num_candidates > 1):
+    raise UserError(
+      "config.selfplay.greedy_first=True needs config.search.num_simulations=0 "
+      "and num_candidates=1: a search is not greedy"
     )
 
 

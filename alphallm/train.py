@@ -111,7 +111,7 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
   begun = checkpoint.any_in(workdir / "checkpoints")
   run = config_lib.make_run(config, workdir if begun else None)
   trainer = trainer_lib.Trainer(run, sharding.make_mesh())
-  if run.pretrained and (run.learner.kl_weight or not begun):
+  if run.pretrained and (run.refers_to_pretrained or not begun):
     trainer.load_pretrained(run.pretrained)
   if not begun:
     _claim(workdir, config, trainer)
@@ -134,7 +134,7 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     else:
       course = _course(run, [])
       start, state = 0, trainer.init(course and course.level(0))
-      if not run.learner.kl_weight:
+      if not run.refers_to_pretrained:
         trainer.pretrained = None  # its memory is needed
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}

@@ -32,6 +32,18 @@ _MAY_BE_ZERO = {
   "learner.kl_weight",
   "learner.worked",
   "learner.average",
+  "learner.kl_target",
+  "learner.reference_every",
+  "learner.max_age",
+  "learner.clip_high",
+  "learner.gae_lambda",
+  "learner.td_lambda",
+  "learner.value_clip",
+  "learner.entropy_weight",
+  "learner.most_per_problem",
+  "learner.least_gap",
+  "learner.failure_share",
+  "selfplay.group_size",
 }
 _AT_MOST_ONE = {
   "train.level_up",
@@ -44,6 +56,9 @@ _AT_MOST_ONE = {
   "learner.final_rate",
   "learner.b2",
   "learner.average",
+  "learner.gae_lambda",
+  "learner.td_lambda",
+  "learner.failure_share",
 }
 
 

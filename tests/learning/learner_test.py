@@ -9,7 +9,7 @@ import pytest
 import random_transformer
 import unoptimized
 
-from alphallm.learning import learner, replay
+from alphallm.learning import alphazero, learner, replay, scoring
 from alphallm.models import transformer
 
 V, B, J, T, C = 9, 3, 4, 3, 12
@@ -17,7 +17,7 @@ PARAMS = fake_model.init_params(V, seed=1, max_positions=C + T)
 VALUE_AND_GRAD = unoptimized.jit(
   jax.value_and_grad(
     functools.partial(
-      learner.alphazero_loss, fake_model.apply_fn, value_weight=0.5
+      alphazero.alphazero_loss, fake_model.apply_fn, value_weight=0.5
     ),
     has_aux=True,
   )
@@ -76,8 +76,8 @@ def scores(apply_fn, params, batch):
   """Return the learner's log-probabilities and values."""
 
   def both(params, batch):
-    *says, value_logits = learner.predict(apply_fn, params, batch)
-    return learner.score(batch, *says), value_logits
+    *says, value_logits = scoring.predict(apply_fn, params, batch)
+    return scoring.score(batch, *says), value_logits
 
   return unoptimized.jit(both)(params, batch)
 
@@ -190,7 +190,7 @@ def test_the_policy_is_held_to_a_reference():
   batch = some_batch()
   other = fake_model.init_params(V, seed=2, max_positions=C + T)
   loss_fn = functools.partial(
-    learner.alphazero_loss, fake_model.apply_fn, kl_weight=0.3
+    alphazero.alphazero_loss, fake_model.apply_fn, kl_weight=0.3
   )
   held = unoptimized.jit(
     jax.value_and_grad(
@@ -233,6 +233,7 @@ def test_nothing_is_learned_from_what_is_masked():
   assert all(not np.any(x) for x in jax.tree.leaves(grads))
 
 
+OBJECTIVE = alphazero.AlphaZero()
 CONFIG = learner.LearnerConfig(
   batch_size=B,
   learning_rate=0.05,
@@ -245,7 +246,9 @@ CONFIG = learner.LearnerConfig(
 
 def stepper(config=CONFIG):
   tx = learner.make_tx(config)
-  step = functools.partial(learner.train_step, fake_model.apply_fn, tx, config)
+  step = functools.partial(
+    learner.train_step, fake_model.apply_fn, tx, config, OBJECTIVE
+  )
   return tx, unoptimized.jit(step)
 
 
@@ -353,7 +356,12 @@ def test_a_round_is_steps_on_drawn_batches():
   init = lambda: learner.init(tx, jax.tree.map(jnp.asarray, PARAMS))
   run = unoptimized.jit(
     functools.partial(
-      learner.train_round, fake_model.apply_fn, tx, CONFIG, augment=mirror
+      learner.train_round,
+      fake_model.apply_fn,
+      tx,
+      CONFIG,
+      OBJECTIVE,
+      augment=mirror,
     )
   )
   key = jax.random.key(3)
@@ -383,4 +391,4 @@ def test_a_round_is_steps_on_drawn_batches():
 
 def test_bad_config():
   with pytest.raises(ValueError, match="learn_from='wins' is none of"):
-    learner.LearnerConfig(learn_from="wins")
+    alphazero.AlphaZero(learn_from="wins")
