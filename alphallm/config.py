@@ -12,16 +12,7 @@ import numpy as np
 
 from alphallm import selfplay, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import (
-  actor_critic,
-  alphazero,
-  cloning,
-  dpo,
-  learner,
-  objective,
-  ppo,
-  reinforce,
-)
+from alphallm.learning import kinds, learner, objective, stages
 from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
@@ -75,23 +66,6 @@ class Run:
 _TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
 
 
-# What can be learned from what a search has visited.
-_LEARNERS = {
-  "ActorCritic": actor_critic.ActorCritic,
-  "AlphaZero": alphazero.AlphaZero,
-  "Cloning": cloning.Cloning,
-  "DPO": dpo.DPO,
-  "GRPO": ppo.GRPO,
-  "PPO": ppo.PPO,
-  "Reinforce": reinforce.Reinforce,
-  "ReMax": reinforce.ReMax,
-  "RLOO": reinforce.RLOO,
-  "StepDPO": dpo.StepDPO,
-  "TreeAlphaZero": alphazero.TreeAlphaZero,
-  "TreePPO": ppo.TreePPO,
-}
-
-
 def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   """Make the parts of a run.
 
@@ -103,10 +77,11 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
     UserError: if a value is missing, unknown or out of range.
   """
   settings = config.to_dict()
-  kinds = {field.name: field.type for field in dataclasses.fields(Run)}
-  del kinds["pretrained"], kinds["objective"]
-  values.check_names("", settings, kinds)
-  for room in kinds:
+  settings.pop("before", None)  # see `make_stages`
+  rooms = {field.name for field in dataclasses.fields(Run)}
+  rooms -= {"pretrained", "objective"}
+  values.check_names("", settings, rooms | {"before"})
+  for room in sorted(rooms):
     if room not in settings:
       raise UserError(f"config.{room} is missing")
     if room != "seed" and not isinstance(settings[room], dict):
@@ -118,27 +93,29 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   else:
     source = None
     task = _make_task(settings["task"], _own_tokenizer(workdir))
-    shape = _make(
+    shape = values.make(
       transformer.TransformerConfig,
       "model",
       settings["model"],
       vocab_size=task.vocab_size,
     )
-  training, what = make_learner(settings["learner"])
+  training, what = kinds.make(settings["learner"])
   run = Run(
     seed=settings["seed"],
     task=task,
     model=transformer.PolicyValueTransformer(shape),
-    search=_make(
+    search=values.make(
       tree_search.SearchConfig,
       "search",
       settings["search"],
       policy=make_policy(settings["search"]),
     ),
-    selfplay=_make(selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]),
+    selfplay=values.make(
+      selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]
+    ),
     learner=training,
     objective=what,
-    train=_make(TrainConfig, "train", settings["train"]),
+    train=values.make(TrainConfig, "train", settings["train"]),
     pretrained=source,
   )
   _check_together(run)
@@ -187,7 +164,7 @@ def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
     raise UserError(f"config.task.kind={kind!r} is none of {', '.join(_TASKS)}")
   if vocabulary is not None:
     settings["tokenizer"] = vocabulary
-  task = _make(getattr(tasks, kind), "task", settings)
+  task = values.make(getattr(tasks, kind), "task", settings)
   for split in ("train", "test"):
     try:
       task.sample_numpy(np.random.default_rng(0), 1, split)
@@ -203,58 +180,19 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
     UserError: if a setting is unknown or out of range.
   """
   settings = dict(search_settings.get("policy", {"kind": "gumbel"}))
-  kinds = {"gumbel": policies.Gumbel, "puct": policies.Puct}
+  by_kind = {"gumbel": policies.Gumbel, "puct": policies.Puct}
   kind = settings.pop("kind", None)
-  if kind not in kinds:
+  if kind not in by_kind:
     raise UserError(
-      f"config.search.policy.kind={kind!r} is none of {', '.join(kinds)}"
+      f"config.search.policy.kind={kind!r} is none of {', '.join(by_kind)}"
     )
-  known = {field.name: field.type for field in dataclasses.fields(kinds[kind])}
+  known = {
+    field.name: field.type for field in dataclasses.fields(by_kind[kind])
+  }
   values.check_names("search.policy.", settings, known)
   for name, value in settings.items():
     values.check_value(f"search.policy.{name}", value, known[name])
-  return kinds[kind](**settings)
-
-
-def make_learner(
-  settings: dict[str, Any],
-) -> tuple[learner.LearnerConfig, objective.Objective]:
-  """Return how and what is learned from `{"kind": ..., ...}`.
-
-  The options of the kind stand beside those that all kinds have.
-
-  Raises:
-    UserError: if an option is unknown, of another kind, or out of range.
-  """
-  settings = dict(settings)
-  kind = settings.pop("kind", "AlphaZero")
-  if kind not in _LEARNERS:
-    raise UserError(
-      f"config.learner.kind={kind!r} is none of {', '.join(_LEARNERS)}"
-    )
-  cls = _LEARNERS[kind]
-  names = [field.name for field in dataclasses.fields(cls)]
-  own = {k: v for k, v in settings.items() if k in names}
-  others = {k: v for k, v in settings.items() if k not in names}
-  common = [field.name for field in dataclasses.fields(learner.LearnerConfig)]
-  values.check_names("learner.", others, common + names)
-  return (
-    _make(learner.LearnerConfig, "learner", others),
-    _make(cls, "learner", own),
-  )
-
-
-def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
-  """Return a dataclass of a room's settings; `given` are not from the user."""
-  kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-  settings = {k: v for k, v in settings.items() if k != "policy"}
-  values.check_names(f"{room}.", settings, kinds.keys() - given.keys())
-  for name, value in settings.items():
-    values.check_value(f"{room}.{name}", value, kinds[name])
-  try:
-    return cls(**settings, **given)
-  except (TypeError, ValueError) as error:
-    raise UserError(f"config.{room}: {error}") from error
+  return by_kind[kind](**settings)
 
 
 def _check_together(run: Run) -> None:
@@ -289,16 +227,17 @@ def _check_together(run: Run) -> None:
       f"{type(search.policy).__name__} needs at least "
       f"{search.policy.least_simulations}"
     )
-  _check_learner(run)
+  kinds.check(
+    run.objective,
+    run.learner,
+    play,
+    search,
+    is_pretrained=run.pretrained is not None,
+  )
   if run.learner.worked and not isinstance(task, tasks.Questions):
     raise UserError(
       f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
       "answers"
-    )
-  if run.learner.worked and (run.objective.least_group or run.objective.nodes):
-    raise UserError(
-      f"config.learner.worked={run.learner.worked}: "
-      f"{type(run.objective).__name__} does not imitate"
     )
   if run.learner.augment:
     tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
@@ -330,70 +269,40 @@ def _check_together(run: Run) -> None:
     )
 
 
-def _check_learner(run: Run) -> None:
-  """Raise unless the learner fits the rest of the run."""
-  what, how, play, search = run.objective, run.learner, run.selfplay, run.search
-  kind = type(what).__name__
-  no_reference = run.pretrained is None and not how.reference_every
-  if how.kl_weight and no_reference:
-    raise UserError(
-      f"config.learner.kl_weight={how.kl_weight} needs "
-      "config.model.pretrained, to which it holds the policy, or "
-      "config.learner.reference_every"
-    )
-  if what.refers and no_reference:
-    raise UserError(
-      f"config.learner.kind={kind!r} needs a reference: "
-      "config.model.pretrained, or config.learner.reference_every"
-    )
-  if how.reference_every and not run.has_reference:
-    raise UserError(
-      f"config.learner.reference_every={how.reference_every}: without a "
-      "kl_weight nothing refers to it"
-    )
-  if how.kl_target and not how.kl_weight:
-    raise UserError(
-      f"config.learner.kl_target={how.kl_target} needs a kl_weight to adapt"
-    )
-  if play.group_size < what.least_group:
-    raise UserError(
-      f"config.selfplay.group_size={play.group_size}: {kind} needs at least "
-      f"{what.least_group}"
-    )
-  if what.least_group and search.plays_solution:
-    raise UserError(
-      f"config.search.play_solution=True: {kind} learns from steps that the "
-      "policy has chosen; set it to False, or permission to 'rules' or "
-      "'nothing'"
-    )
-  if what.recall and not how.max_age:
-    raise UserError(
-      f"config.learner.max_age=0: {kind} learns from what the present policy "
-      "has played (1), or those just before it"
-    )
-  if how.augment and not what.augments:
-    raise UserError(
-      f"config.learner.augment=True: {kind} compares with what was played, and "
-      "that was not augmented"
-    )
-  if what.nodes and (
-    not search.num_simulations or search.permission == "nothing"
-  ):
-    raise UserError(
-      f"config.learner.kind={kind!r} learns from trees: it needs "
-      "config.search.num_simulations and permission 'rules' or 'checker'"
-    )
-  greedy = play.greedy_first
-  if greedy != isinstance(what, reinforce.ReMax):
-    raise UserError(
-      f"config.selfplay.greedy_first={greedy}: it is what ReMax needs, and no "
-      "other learner"
-    )
-  if greedy and (search.num_simulations or search.num_candidates > 1):
-    raise UserError(
-      "config.selfplay.greedy_first=True needs config.search.num_simulations=0 "
-      "and num_candidates=1: a search is not greedy"
-    )
+def make_stages(
+  config: Any, workdir: pathlib.Path | None = None
+) -> tuple[list[stages.StageConfig], list[Run]]:
+  """Return the stages before a run's own learner, and the parts of all.
+
+  `config.before` is a tuple of stages. Each is a dict of a `StageConfig`'s
+  fields, of the options of its `learner`, kind included, and of what differs
+  in `search` and `selfplay`. What all kinds have in common is as in the config
+  where a stage does not say otherwise.
+
+  Args:
+    config: as of `make_run`.
+    workdir: as of `make_run`.
+
+  Raises:
+    UserError: as `make_run`.
+  """
+  own = make_run(config, workdir)
+  configs, runs = [], []
+  for index, given in enumerate(config.to_dict().get("before", ())):
+    settings, where = config.to_dict(), f"before[{index}]"
+    if not isinstance(given, dict):
+      raise UserError(f"config.{where}={given!r} is not a dict")
+    given = dict(given)
+    common = {k: v for k, v in settings["learner"].items() if k in kinds.COMMON}
+    settings["learner"] = common | given.pop("learner", {})
+    for room in ("search", "selfplay"):
+      settings[room] |= given.pop(room, {})
+    configs.append(values.make(stages.StageConfig, where, given))
+    try:
+      runs.append(make_run(type(config)(settings), workdir))
+    except UserError as error:
+      raise UserError(f"config.{where}: {error}") from error
+  return configs, [*runs, own]
 
 
 def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:

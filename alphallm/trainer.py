@@ -94,12 +94,25 @@ class Trainer:
       drawn = jax.tree.map(lambda x: np.repeat(x, group, axis=0), drawn)
     return jax.device_put(drawn, self._split)
 
-  def init(self, level: int | None = None) -> RunState:
-    """Return the state before the first iteration, on its shardings."""
+  def init(
+    self, level: int | None = None, *, params: Any = None, iteration: int = 0
+  ) -> RunState:
+    """Return the state before the first iteration, on its shardings.
+
+    Args:
+      level: of the largest problems drawn; all levels if None.
+      params: to begin with, after other stages; `None`: pretrained or random.
+      iteration: iterations done in other stages.
+    """
+    rng_key = self._init_key
+    if iteration:
+      rng_key = jax.random.fold_in(rng_key, iteration)
     state = jax.jit(self._init, out_shardings=self._places)(
-      self._init_key, self.problems(0, level=level), self.pretrained
+      rng_key,
+      self.problems(iteration, level=level),
+      self.pretrained if params is None else params,
     )
-    if not self.run.learner.worked:
+    if not self.run.learner.worked or iteration:
       return state
     buffer, credit = self._imitate(state.replay)
     state = state.replace(replay=buffer, credit=credit)
