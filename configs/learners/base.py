@@ -46,7 +46,8 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
   """Return the config of a learner whose episodes the policy samples.
 
   No tree is searched. The rules are asked which of the candidates drawn are
-  legal, as they are in the search that this is compared with.
+  legal, as they are in the search that this is compared with. Before it comes a
+  stage that learns the rules.
 
   Args:
     problems: `blocks_world`, `countdown` or `tiny`.
@@ -59,6 +60,7 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
     num_simulations=0,  # an episode is sampled
     num_candidates=8,  # of which a legal one is taken
     permission="rules",  # may ask what is legal
+    rules_propose=False,  # every step is the policy's own
   )
   config.selfplay.update(
     num_moves=16,  # of each slot in an iteration
@@ -75,4 +77,13 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
     config.search.num_candidates = 4
     config.selfplay.num_moves = 6
     config.learner.update(batch_size=8, reuse=1.0, capacity=1024)
+  # From random weights no step would be legal: learn the rules first, and no
+  # strategy, by imitating random legal steps.
+  config.before = (
+    dict(
+      num_iterations=1 if problems == "tiny" else 10,
+      learner=dict(kind="Cloning", learn_from="all", max_age=0),
+      search=dict(rules_propose=True),
+    ),
+  )
   return config

@@ -6,7 +6,7 @@ from configs.learners import ppo
 def get_config(problems: str = "blocks_world"):
   """Return PPO's config, with a stage of cloning before it."""
   config = ppo.get_config(problems)
-  config.before = (
+  config.before += (
     dict(
       num_iterations=40,  # at most
       patience=2,  # measurements of held-out problems without a better one
@@ -19,5 +19,5 @@ def get_config(problems: str = "blocks_world"):
     ),
   )
   if problems == "tiny":
-    config.before[0].update(num_iterations=1)
+    config.before[-1].update(num_iterations=1)
   return config
