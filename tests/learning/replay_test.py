@@ -3,12 +3,13 @@ import collections
 import jax
 import numpy as np
 import pytest
+import some_episodes
 import unoptimized
 
-from alphallm import types
 from alphallm.learning import replay
 
-E, D, J, T, C = 12, 4, 3, 2, 9  # D counts the last state too
+E = 12
+D, J, T, C = some_episodes.D, some_episodes.J, some_episodes.T, some_episodes.C
 DISCOUNT = 0.9
 ADD = unoptimized.jit(replay.add)
 SAMPLE = unoptimized.jit(replay.sample, static_argnums=2)
@@ -87,37 +88,6 @@ def test_draws_uniformly_what_is_held():
   assert collections.Counter(again) == drawn
 
 
-def some_episodes(kind, lead=(3, 4)):
-  """Return random episodes `[*lead]`, consistent in their lengths."""
-  rng, lengths = np.random.default_rng(0), np.random.default_rng(1)
-  n = rng.integers(0, D, lead).astype(np.int32)
-  t = np.arange(D)
-  solved = (rng.random(lead) < 0.5) & (n > 0)
-  weights = rng.dirichlet(np.ones(J), (*lead, D)).astype(np.float32)
-  weights[rng.random((*lead, D)) < 0.3] = 0  # no candidate was legal
-  weights[t >= n[..., None]] = 0
-  r = D if kind == "reset" else 1
-  episodes = types.Episode(
-    contexts=rng.integers(1, 9, (*lead, r, C)).astype(np.int32),
-    ends=np.where(t <= n[..., None], rng.integers(1, C, (*lead, D)), 0).astype(
-      np.int32
-    ),
-    steps=rng.integers(1, 9, (*lead, D, T)).astype(np.int32),
-    step_lengths=lengths.integers(1, T + 1, (*lead, D)).astype(np.int32),
-    candidates=rng.integers(1, 9, (*lead, D, J, T)).astype(np.int32),
-    candidate_lengths=lengths.integers(1, T + 1, (*lead, D, J)).astype(
-      np.int32
-    ),
-    weights=weights,
-    on_solution=(rng.random((*lead, D)) < 0.5) & (t < n[..., None]),
-    root_values=rng.random((*lead, D)).astype(np.float32),
-    mask=(rng.random((*lead, D)) < 0.7) & (t <= n[..., None]),
-    num_steps=n,
-    solved=solved,
-  )
-  return episodes, rng.random(lead) < 0.7
-
-
 def expected_examples(kind, episodes, done, learn_from, keep_failures):
   """Build the examples one state at a time."""
   rows = []
@@ -159,7 +129,7 @@ def expected_examples(kind, episodes, done, learn_from, keep_failures):
 @pytest.mark.parametrize("learn_from", ["solutions", "solved", "all"])
 @pytest.mark.parametrize("kind", ["reset", "append"])
 def test_examples_of_episodes(kind, learn_from):
-  episodes, done = some_episodes(kind)
+  episodes, done = some_episodes.make(kind)
   for share in 1.0, 0.0:
     examples, keep = TO_EXAMPLES(
       episodes,
@@ -194,7 +164,7 @@ def test_examples_of_episodes(kind, learn_from):
 
 
 def test_a_share_of_the_failures_is_kept():
-  episodes, done = some_episodes("reset", lead=(4000,))
+  episodes, done = some_episodes.make("reset", lead=(4000,))
   counts = {}
   for share in 0.0, 0.25, 1.0:
     examples, keep = TO_EXAMPLES(
