@@ -35,6 +35,7 @@ class TrainConfig:
     0  # largest problems at first; 0: all levels from the start
   )
   level_up: float = 0.9  # share of episodes solved at which the level rises
+  oversample: int = 1  # problems drawn for each that is attempted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +131,13 @@ def _pretrained(settings: dict[str, Any], workdir):
     workdir: whose copy is taken, if there is one.
   """
   settings = dict(settings)
-  path = settings.pop("pretrained")
+  path, remat = settings.pop("pretrained"), settings.pop("remat", False)
+  values.check_value("model.remat", remat, bool)
   for name, value in settings.items():
     if name not in ("dtype", "param_dtype"):
       raise UserError(
         f"config.model.{name} does not go with config.model.pretrained, whose "
-        "file tells the shape; dtype and param_dtype do"
+        "file tells the shape; dtype, param_dtype and remat do"
       )
     values.check_value(f"model.{name}", value, str)
   try:
@@ -144,7 +146,7 @@ def _pretrained(settings: dict[str, Any], workdir):
     shape = pretrained_policy.shape(source, vocabulary, **settings)
   except ValueError as error:
     raise UserError(f"config.model.pretrained: {error}") from error
-  return source, vocabulary, shape
+  return source, vocabulary, dataclasses.replace(shape, remat=remat)
 
 
 def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:

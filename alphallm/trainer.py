@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, models, selfplay, sharding
+from alphallm import measure, models, problems, selfplay, sharding
 from alphallm.learning import imitation, learner, objective, replay
 from alphallm.models import transformer
 
@@ -70,29 +70,16 @@ class Trainer:
       self._play_round, mesh, donate_argnums=(1,)
     )
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
-    self._shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
+    self.problems = problems.Problems(run, mesh)
+    self._shapes = jax.eval_shape(
+      self._init, self._init_key, self.problems.first()
+    )
     self._places = self._shardings()
     self._learn = jax.jit(
       self._absorb_and_learn,
       donate_argnums=(0, 1, 2),
       out_shardings=(self._places.learner, *[self._whole] * 3),
     )
-
-  def problems(
-    self, iteration: int, moves: int | None = None, level: int | None = None
-  ):
-    """Draw the problems of an iteration: the same ones whenever it is run."""
-    dial = {} if level is None else {"level": level}
-    slots = self.run.selfplay.num_slots
-    rng = np.random.default_rng([self.run.seed, iteration])
-    group = max(self.run.selfplay.group_size, 1)
-    count = slots // group * (moves or 1)
-    drawn = self.run.task.sample_numpy(rng, count, "train", **dial)
-    if moves is not None:
-      drawn = jax.tree.map(lambda x: x.reshape(-1, moves, *x.shape[1:]), drawn)
-    if group > 1:
-      drawn = jax.tree.map(lambda x: np.repeat(x, group, axis=0), drawn)
-    return jax.device_put(drawn, self._split)
 
   def init(
     self, level: int | None = None, *, params: Any = None, iteration: int = 0
@@ -109,7 +96,7 @@ class Trainer:
       rng_key = jax.random.fold_in(rng_key, iteration)
     state = jax.jit(self._init, out_shardings=self._places)(
       rng_key,
-      self.problems(iteration, level=level),
+      self.problems.first(iteration, level),
       self.pretrained if params is None else params,
     )
     if not self.run.learner.worked or iteration:
@@ -173,7 +160,7 @@ class Trainer:
     return whole.replace(slots=split)
 
   def _init(
-    self, rng_key: chex.PRNGKey, problems: Any, params: Any = None
+    self, rng_key: chex.PRNGKey, first: Any, params: Any = None
   ) -> RunState:
     run = self.run
     params_key, slots_key = jax.random.split(rng_key)
@@ -183,9 +170,9 @@ class Trainer:
       run.task,
       run.selfplay,
       jax.random.split(slots_key, run.selfplay.num_slots),
-      problems,
+      first,
     )
-    shapes = jax.eval_shape(self._one_example, params, slots, problems)
+    shapes = jax.eval_shape(self._one_example, params, slots, first)
     example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     snapshots = run.has_reference and run.learner.reference_every
     return RunState(
@@ -196,12 +183,12 @@ class Trainer:
       reference=jax.tree.map(jnp.copy, params) if snapshots else (),
     )
 
-  def _one_example(self, params, slots, problems):
+  def _one_example(self, params, slots, first):
     """Return an example of the kind that rounds bring; its shape counts."""
     run, nodes = self.run, None
     add_moves = lambda tree: jax.tree.map(lambda x: x[:, None], tree)
     if run.objective.nodes:
-      nodes = self._play_round(params, slots, add_moves(problems))[1].nodes
+      nodes = self._play_round(params, slots, add_moves(first))[1].nodes
     examples, _ = self._examples(
       *add_moves((slots.trace.episode, slots.num_moves < 0)),
       nodes,
@@ -285,12 +272,11 @@ class Trainer:
     Returns:
       The new state and the iteration's scalars, both still being computed.
     """
-    moves = self.run.selfplay.num_moves
-    problems = self.problems(iteration + 1, moves, level)
+    played = self.problems.of_round(iteration, state.learner.params, level)
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    slots, harvest = self._play(state.learner.params, state.slots, problems)
+    slots, harvest = self._play(state.learner.params, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
       state.replay,

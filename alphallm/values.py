@@ -36,6 +36,7 @@ _MAY_BE_ZERO = {
   "learner.kl_target",
   "learner.reference_every",
   "learner.max_age",
+  "learner.lora_rank",
   "learner.clip_high",
   "learner.gae_lambda",
   "learner.td_lambda",

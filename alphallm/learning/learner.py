@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from alphallm.learning import lora, replay, surrogates
 from alphallm.learning import objective as objective_lib
-from alphallm.learning import replay, surrogates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class LearnerConfig:
   max_age: int = 0  # iterations that an example is used in; 0: while it is held
   accumulate: int = 1  # parts of a batch, one after the other
   optimizer: str = "adamw"  # or "adafactor", whose second moments are factored
+  lora_rank: int = 0  # of what is added to kernels; 0: they are trained whole
   moment_dtype: str = ""  # of the first moment; "": that of the parameters
 
   def __post_init__(self):
@@ -112,6 +113,8 @@ def make_tx(config: LearnerConfig) -> optax.GradientTransformation:
       weight_decay=config.weight_decay,
       mu_dtype=config.moment_dtype or None,
     )
+  if config.lora_rank:
+    scale = lora.lora(scale, config.lora_rank)
   return optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
     scale,

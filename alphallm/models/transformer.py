@@ -41,6 +41,7 @@ class TransformerConfig:
   max_context: int | None = None  # tokens that it was made for, if known
   dtype: str = "float32"  # of the computation
   param_dtype: str = "float32"  # of the parameters
+  remat: bool = False  # layers are passed again for their gradients
 
   def __post_init__(self):
     if self.num_heads % self.num_kv_heads:
@@ -191,9 +192,10 @@ class PolicyValueTransformer(nn.Module):
     if c.local_layers:
       near = window.narrow(segments, tokens.shape[-1], c.window)
     cache = []
+    block = nn.remat(Block) if c.remat else Block
     for layer in range(c.num_layers):
       local = layer in c.local_layers
-      x, kv = Block(c, local, name=f"layer_{layer}")(
+      x, kv = block(c, local, name=f"layer_{layer}")(
         x,
         local_rotation if local else rotation,
         [segment.layer(layer) for segment in (near if local else segments)],

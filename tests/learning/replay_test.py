@@ -88,6 +88,27 @@ def test_draws_uniformly_what_is_held():
   assert collections.Counter(again) == drawn
 
 
+def test_only_the_newest_are_drawn():
+  ring = replay.init(example(0), 5)
+  for iteration, ids in enumerate(([1, 2, 3], [4, 5], [6])):
+    ring = replay.add(ring, stacked(ids), np.ones(len(ids), bool), iteration)
+  assert replay.num_since(ring, 1) == 3 and replay.num_since(ring, 2) == 1
+  drawn = replay.sample(ring, jax.random.key(0), 100, newest=3)
+  assert set(numbers(drawn)) == {4, 5, 6}
+  # Of 2 3 4 5 6, at iteration 2; then of 4 5 6.
+  np.testing.assert_allclose(replay.mean_age(ring, 2), (2 + 2 + 1 + 1) / 5)
+  np.testing.assert_allclose(replay.mean_age(ring, 2, 3), 2 / 3)
+
+
+def test_the_newest_are_completed():
+  ring = replay.init(example(0), 5)
+  ring = ADD(ring, stacked([1, 2, 3, 4]), np.ones(4, bool))
+  ring = ADD(ring, stacked([5, 6, 7]), np.ones(3, bool))  # 6 5 at the seam
+  tenfold = lambda batch: jax.tree.map(lambda x: 10 * x, batch)
+  done = replay.complete(ring, 3, 2, tenfold)
+  assert sorted(numbers(done.examples)) == [3, 4, 50, 60, 70]
+
+
 def expected_examples(kind, episodes, done, learn_from, keep_failures):
   """Build the examples one state at a time."""
   rows = []
