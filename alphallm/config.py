@@ -12,7 +12,7 @@ import numpy as np
 
 from alphallm import selfplay, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import learner
+from alphallm.learning import kinds, learner, objective, stages
 from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
@@ -35,6 +35,7 @@ class TrainConfig:
     0  # largest problems at first; 0: all levels from the start
   )
   level_up: float = 0.9  # share of episodes solved at which the level rises
+  oversample: int = 1  # problems drawn for each that is attempted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +48,19 @@ class Run:
   search: tree_search.SearchConfig
   selfplay: selfplay.SelfPlayConfig
   learner: learner.LearnerConfig
+  objective: objective.Objective
   train: TrainConfig
   pretrained: pathlib.Path | None = None  # where the first policy lies
+
+  @property
+  def has_reference(self) -> bool:
+    """Whether a reference policy takes part in the loss."""
+    return bool(self.learner.kl_weight) or self.objective.refers
+
+  @property
+  def refers_to_pretrained(self) -> bool:
+    """Whether that is the pretrained model for good."""
+    return self.has_reference and not self.learner.reference_every
 
 
 # The tasks that draw their own problems.
@@ -66,10 +78,11 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
     UserError: if a value is missing, unknown or out of range.
   """
   settings = config.to_dict()
-  kinds = {field.name: field.type for field in dataclasses.fields(Run)}
-  kinds.pop("pretrained")
-  values.check_names("", settings, kinds)
-  for room in kinds:
+  settings.pop("before", None)  # see `make_stages`
+  rooms = {field.name for field in dataclasses.fields(Run)}
+  rooms -= {"pretrained", "objective"}
+  values.check_names("", settings, rooms | {"before"})
+  for room in sorted(rooms):
     if room not in settings:
       raise UserError(f"config.{room} is missing")
     if room != "seed" and not isinstance(settings[room], dict):
@@ -81,25 +94,29 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   else:
     source = None
     task = _make_task(settings["task"], _own_tokenizer(workdir))
-    shape = _make(
+    shape = values.make(
       transformer.TransformerConfig,
       "model",
       settings["model"],
       vocab_size=task.vocab_size,
     )
+  training, what = kinds.make(settings["learner"])
   run = Run(
     seed=settings["seed"],
     task=task,
     model=transformer.PolicyValueTransformer(shape),
-    search=_make(
+    search=values.make(
       tree_search.SearchConfig,
       "search",
       settings["search"],
       policy=make_policy(settings["search"]),
     ),
-    selfplay=_make(selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]),
-    learner=_make(learner.LearnerConfig, "learner", settings["learner"]),
-    train=_make(TrainConfig, "train", settings["train"]),
+    selfplay=values.make(
+      selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]
+    ),
+    learner=training,
+    objective=what,
+    train=values.make(TrainConfig, "train", settings["train"]),
     pretrained=source,
   )
   _check_together(run)
@@ -114,12 +131,13 @@ def _pretrained(settings: dict[str, Any], workdir):
     workdir: whose copy is taken, if there is one.
   """
   settings = dict(settings)
-  path = settings.pop("pretrained")
+  path, remat = settings.pop("pretrained"), settings.pop("remat", False)
+  values.check_value("model.remat", remat, bool)
   for name, value in settings.items():
     if name not in ("dtype", "param_dtype"):
       raise UserError(
         f"config.model.{name} does not go with config.model.pretrained, whose "
-        "file tells the shape; dtype and param_dtype do"
+        "file tells the shape; dtype, param_dtype and remat do"
       )
     values.check_value(f"model.{name}", value, str)
   try:
@@ -128,7 +146,7 @@ def _pretrained(settings: dict[str, Any], workdir):
     shape = pretrained_policy.shape(source, vocabulary, **settings)
   except ValueError as error:
     raise UserError(f"config.model.pretrained: {error}") from error
-  return source, vocabulary, shape
+  return source, vocabulary, dataclasses.replace(shape, remat=remat)
 
 
 def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
@@ -148,7 +166,7 @@ def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
     raise UserError(f"config.task.kind={kind!r} is none of {', '.join(_TASKS)}")
   if vocabulary is not None:
     settings["tokenizer"] = vocabulary
-  task = _make(getattr(tasks, kind), "task", settings)
+  task = values.make(getattr(tasks, kind), "task", settings)
   for split in ("train", "test"):
     try:
       task.sample_numpy(np.random.default_rng(0), 1, split)
@@ -164,30 +182,19 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
     UserError: if a setting is unknown or out of range.
   """
   settings = dict(search_settings.get("policy", {"kind": "gumbel"}))
-  kinds = {"gumbel": policies.Gumbel, "puct": policies.Puct}
+  by_kind = {"gumbel": policies.Gumbel, "puct": policies.Puct}
   kind = settings.pop("kind", None)
-  if kind not in kinds:
+  if kind not in by_kind:
     raise UserError(
-      f"config.search.policy.kind={kind!r} is none of {', '.join(kinds)}"
+      f"config.search.policy.kind={kind!r} is none of {', '.join(by_kind)}"
     )
-  known = {field.name: field.type for field in dataclasses.fields(kinds[kind])}
+  known = {
+    field.name: field.type for field in dataclasses.fields(by_kind[kind])
+  }
   values.check_names("search.policy.", settings, known)
   for name, value in settings.items():
     values.check_value(f"search.policy.{name}", value, known[name])
-  return kinds[kind](**settings)
-
-
-def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
-  """Return a dataclass of a room's settings; `given` are not from the user."""
-  kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-  settings = {k: v for k, v in settings.items() if k != "policy"}
-  values.check_names(f"{room}.", settings, kinds.keys() - given.keys())
-  for name, value in settings.items():
-    values.check_value(f"{room}.{name}", value, kinds[name])
-  try:
-    return cls(**settings, **given)
-  except (TypeError, ValueError) as error:
-    raise UserError(f"config.{room}: {error}") from error
+  return by_kind[kind](**settings)
 
 
 def _check_together(run: Run) -> None:
@@ -222,11 +229,13 @@ def _check_together(run: Run) -> None:
       f"{type(search.policy).__name__} needs at least "
       f"{search.policy.least_simulations}"
     )
-  if run.learner.kl_weight and run.pretrained is None:
-    raise UserError(
-      f"config.learner.kl_weight={run.learner.kl_weight} needs "
-      "config.model.pretrained, to which it holds the policy"
-    )
+  kinds.check(
+    run.objective,
+    run.learner,
+    play,
+    search,
+    is_pretrained=run.pretrained is not None,
+  )
   if run.learner.worked and not isinstance(task, tasks.Questions):
     raise UserError(
       f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
@@ -260,6 +269,42 @@ def _check_together(run: Run) -> None:
       f"config.learner.capacity={run.learner.capacity} is less than one "
       f"iteration may bring, {most}"
     )
+
+
+def make_stages(
+  config: Any, workdir: pathlib.Path | None = None
+) -> tuple[list[stages.StageConfig], list[Run]]:
+  """Return the stages before a run's own learner, and the parts of all.
+
+  `config.before` is a tuple of stages. Each is a dict of a `StageConfig`'s
+  fields, of the options of its `learner`, kind included, and of what differs
+  in `search` and `selfplay`. What all kinds have in common is as in the config
+  where a stage does not say otherwise.
+
+  Args:
+    config: as of `make_run`.
+    workdir: as of `make_run`.
+
+  Raises:
+    UserError: as `make_run`.
+  """
+  own = make_run(config, workdir)
+  configs, runs = [], []
+  for index, given in enumerate(config.to_dict().get("before", ())):
+    settings, where = config.to_dict(), f"before[{index}]"
+    if not isinstance(given, dict):
+      raise UserError(f"config.{where}={given!r} is not a dict")
+    given = dict(given)
+    common = {k: v for k, v in settings["learner"].items() if k in kinds.COMMON}
+    settings["learner"] = common | given.pop("learner", {})
+    for room in ("search", "selfplay"):
+      settings[room] |= given.pop(room, {})
+    configs.append(values.make(stages.StageConfig, where, given))
+    try:
+      runs.append(make_run(type(config)(settings), workdir))
+    except UserError as error:
+      raise UserError(f"config.{where}: {error}") from error
+  return configs, [*runs, own]
 
 
 def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:

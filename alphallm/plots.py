@@ -125,7 +125,8 @@ def compare(
         axes.plot(
           [line["train_seconds"] for line in curve],
           [100 * line[name] for line in curve],
-          color=f"C{color}",
+          color=f"C{color % 10}",
+          linestyle="-" if color < 10 else "--",
           alpha=0.8,
           label=way if i == 0 else None,
         )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from alphallm import types
-from alphallm.search import play, tree_search
+from alphallm.search import play, tree_search, visited
 from alphallm.tasks import base
 
 
@@ -20,6 +20,17 @@ class SelfPlayConfig:
   num_slots: int = 128  # B, problems under way at the same time
   num_moves: int = 8  # searches of every slot in a round
   num_targets: int = 4  # J, candidates of a state that are learned from
+  group_size: int = 0  # slots that attempt the same; 0: rounds go on
+  greedy_first: bool = False  # the first slot of a group plays greedily
+
+  def __post_init__(self):
+    if self.group_size and self.num_slots % self.group_size:
+      raise ValueError(
+        f"num_slots={self.num_slots} is no multiple of "
+        f"group_size={self.group_size}"
+      )
+    if self.greedy_first and self.group_size < 2:
+      raise ValueError("greedy_first needs group_size above 1")
 
 
 @chex.dataclass(frozen=True)
@@ -46,11 +57,13 @@ class Harvest:
     done: `[B, num_moves]` bool, where that episode had just ended; the others
       are under way and are not to be used.
     cost: what each slot spent, `[B]`.
+    nodes: `[B, num_moves, n, ...]`, nodes of the trees; None unless wanted.
   """
 
   episodes: types.Episode
   done: chex.Array
   cost: types.Cost
+  nodes: types.Visited | None = None
 
 
 def start(
@@ -83,12 +96,19 @@ def play_round(
   params: Any,
   slots: Slots,
   problems: Any,
+  *,
+  nodes: str = "",
 ) -> tuple[Slots, Harvest]:
   """Search and play `num_moves` moves in every slot.
 
   A slot whose episode ends takes its next problem at once. The function is
   plain: it runs under `jit`, `shard_map` or `pmap` over the leading B, and what
   happens in a slot depends on nothing but that slot.
+
+  With groups a round begins anew in every slot, so that all is played by one
+  policy, and a slot goes through its problems one by one, so that the j-th
+  problem of the slots of a group is the same. What is under way at the end of
+  the round is given up.
 
   Args:
     apply_fn: the network.
@@ -97,13 +117,22 @@ def play_round(
     search_config: how a move is searched.
     params: of the network.
     slots: the problems under way.
-    problems: `[B, num_moves, ...]`, the next problem of a slot that ends.
+    problems: `[B, num_moves, ...]`, the next problem of a slot that ends; with
+      groups the problems of a slot in a row.
+    nodes: which nodes of the trees are kept: none, the `"roots"` or `"all"`.
 
   Returns:
     The slots after the round, and what it brought.
   """
   begin = jax.vmap(lambda p: play.start(task, config.num_targets, p))
   play_line = jax.vmap(lambda *args: play.play_line(task, *args))
+  at = lambda place: jax.tree.map(
+    lambda x: jax.vmap(lambda row, i: row[i])(x, place), problems
+  )
+  dials = None
+  if config.greedy_first:
+    is_first = jnp.arange(slots.num_moves.shape[0]) % config.group_size == 0
+    dials = search_config.dials(temperature=jnp.where(is_first, 1e-4, 1.0))
 
   def arguments(slots: Slots):
     keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)
@@ -119,10 +148,17 @@ def play_round(
     )
 
   def move(carry, fresh_problems):
-    slots, forest = carry
-    found = tree_search.search(*arguments(slots), forest)
+    slots, forest, begun = carry
+    found = tree_search.search(*arguments(slots), forest, dials)
+    kept = None
+    if nodes:
+      kept = visited.nodes(
+        task, found.tree, slots.trace.context, only_roots=nodes == "roots"
+      )
     trace = play_line(slots.trace, found.line, found.value)
     done = trace.state.terminated
+    if config.group_size:
+      fresh_problems = at(begun)
     fresh = begin(fresh_problems)
     take = lambda new, old: jnp.where(
       done.reshape(done.shape + (1,) * (old.ndim - 1)), new, old
@@ -133,11 +169,18 @@ def play_round(
       num_moves=slots.num_moves + 1,
     )
     forest = tree_search.carry(search_config, found, ~done)
-    return (next_slots, forest), (trace.episode, done, found.cost)
+    carry = next_slots, forest, begun + done
+    return carry, (trace.episode, done, found.cost, kept)
 
   swap = lambda tree: jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)
-  begun = (slots, tree_search.no_forest(*arguments(slots)))
-  (slots, _), results = jax.lax.scan(move, begun, swap(problems))
-  episodes, done, costs = swap(results)
+  begun = jnp.zeros_like(slots.num_moves)
+  if config.group_size:
+    slots = slots.replace(trace=begin(at(begun)))
+    begun += 1
+  forest = tree_search.no_forest(*arguments(slots))
+  (slots, *_), results = jax.lax.scan(
+    move, (slots, forest, begun), swap(problems)
+  )
+  episodes, done, costs, kept = swap(results)
   cost = jax.tree.map(lambda x: jnp.sum(x, axis=1), costs)
-  return slots, Harvest(episodes=episodes, done=done, cost=cost)
+  return slots, Harvest(episodes=episodes, done=done, cost=cost, nodes=kept)

@@ -8,6 +8,7 @@ The same command goes on with a run that was killed or stopped (SIGTERM and
 SIGINT: after the iteration, saved; exit code 143 or 130).
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from alphallm import checkpoint, metrics, program, sharding
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import curriculum
+from alphallm.learning import curriculum, stages
 
 
 class _Stop:
@@ -109,12 +110,17 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
   """
   _refuse_another_run(workdir, config)
   begun = checkpoint.any_in(workdir / "checkpoints")
-  run = config_lib.make_run(config, workdir if begun else None)
-  trainer = trainer_lib.Trainer(run, sharding.make_mesh())
-  if run.pretrained and (run.learner.kl_weight or not begun):
-    trainer.load_pretrained(run.pretrained)
+  configs, runs = config_lib.make_stages(config, workdir if begun else None)
+  path = stages.Stages(configs)
+  run, mesh = runs[-1], sharding.make_mesh()
+  trainers = [trainer_lib.Trainer(run, mesh) for run in runs]
+  refers = any(stage.refers_to_pretrained for stage in runs)
+  if run.pretrained and (refers or not begun):
+    trainers[0].load_pretrained(run.pretrained)
+    for trainer in trainers[1:]:
+      trainer.pretrained = trainers[0].pretrained
   if not begun:
-    _claim(workdir, config, trainer)
+    _claim(workdir, config, trainers[0])
 
   with (
     _Stop() as stop,
@@ -123,19 +129,27 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     ) as checkpointer,
   ):
     # The order of resuming:
-    # 1. the last whole checkpoint, or a state made anew,
-    # 2. what it says of the iteration, the time spent, figures and levels,
-    # 3. the metrics up to there, the rest dropped.
+    # 1. the stage that was under way,
+    # 2. the last whole checkpoint, or a state made anew,
+    # 3. what it says of the iteration, the time spent, figures and levels,
+    # 4. the metrics up to there, the rest dropped.
     if begun:
-      restored = checkpointer.restore_newest_whole(trainer.abstract())
+      if configs:
+        under_way = checkpointer.metadata()["stages"]
+        path = dataclasses.replace(path, **under_way)
+      restored = checkpointer.restore_newest_whole(
+        trainers[path.present].abstract()
+      )
       start, state = restored.step, restored.state
       spent, figures = restored.metadata["spent"], restored.metadata["figures"]
       course = _course(run, restored.metadata["schedule"])
+      path = dataclasses.replace(path, **restored.metadata["stages"])
     else:
       course = _course(run, [])
-      start, state = 0, trainer.init(course and course.level(0))
-      if not run.learner.kl_weight:
-        trainer.pretrained = None  # its memory is needed
+      start, state = 0, trainers[0].init(course and course.level(0))
+      if not refers:
+        for trainer in trainers:
+          trainer.pretrained = None  # its memory is needed
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}
     total = run.train.num_iterations
@@ -159,7 +173,8 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
         workdir, restored_step=start if begun else None
       ) as writer:
         state, figures = _loop(
-          trainer,
+          trainers,
+          path,
           stop,
           state,
           start,
@@ -191,7 +206,8 @@ def _course(run, schedule) -> curriculum.Curriculum | None:
 
 
 def _loop(
-  trainer,
+  trainers,
+  path,
   stop,
   state,
   start,
@@ -206,9 +222,10 @@ def _loop(
   Returns:
     The last state and the last figures.
   """
-  config = trainer.run.train
+  config = trainers[-1].run.train
   total = config.num_iterations
-  measurement = trainer_lib.Measurement(trainer.run)
+  measurement = trainer_lib.Measurement(trainers[-1].run)
+  trainer, compiled_at = trainers[path.present], {start + 1}
   progress = metrics.Progress(total, "training")
   began = time.monotonic()
   if start == 0:
@@ -232,7 +249,7 @@ def _loop(
         + ": train into another --workdir with a lower "
         "config.learner.learning_rate"
       )
-    if iteration > start + 1:
+    if iteration not in compiled_at:
       spent["nodes"] += scalars["nodes"]
     if course:
       scalars["level"] = course.level(iteration - 1)
@@ -248,14 +265,14 @@ def _loop(
     if unread is not None:
       settle(*unread)
     unread = (done, scalars, {})
-    if done == start + 1:  # compiled
+    if done in compiled_at:
       jax.block_until_ready(scalars)
       spent["compile_seconds"] += time.monotonic() - began
       began = time.monotonic()
     stopping = stop.wanted and done < total
     measures = done % config.evaluate_every == 0 or done == total
     saves = done % config.checkpoint_every == 0 or done == total or stopping
-    if measures or saves:
+    if measures or saves or path.is_last(done):
       jax.block_until_ready(scalars)
       spent["train_seconds"] += time.monotonic() - began
       extra = {}
@@ -265,6 +282,12 @@ def _loop(
         extra["train_seconds"] = spent["train_seconds"]
       settle(done, scalars, extra)
       unread = None
+      if path.record(done, figures["greedy"] if measures else None):
+        trainer = trainers[path.present]
+        compiled_at.add(done + 1)
+        params = state.learner.params
+        level = course and course.level(done)
+        state = trainer.init(level, params=params, iteration=done)
       if saves:
         checkpointer.save(
           done,
@@ -273,6 +296,7 @@ def _loop(
             "spent": dict(spent),
             "figures": figures,
             "schedule": course.schedule if course else [],
+            "stages": path.metadata(),
           },
           metrics=figures if measures else None,
         )

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, models, selfplay, sharding
-from alphallm.learning import imitation, learner, replay
+from alphallm import measure, models, problems, selfplay, sharding
+from alphallm.learning import imitation, learner, objective, replay
 from alphallm.models import transformer
 
 
@@ -25,12 +25,14 @@ class RunState:
     slots: the problems under way.
     replay: the examples to learn from.
     credit: `[]` float32, steps of learning that new examples have paid for.
+    reference: parameters of an earlier policy; () where none is referred to.
   """
 
   learner: learner.TrainState
   slots: selfplay.Slots
   replay: replay.Replay
   credit: chex.Array
+  reference: Any
 
 
 class Trainer:
@@ -56,15 +58,22 @@ class Trainer:
     self.pretrained = None
     self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
     self._tx = learner.make_tx(run.learner)
+    self._play_round = functools.partial(
+      selfplay.play_round,
+      run.model.apply,
+      run.task,
+      run.selfplay,
+      run.search,
+      nodes=run.objective.nodes,
+    )
     self._play = sharding.shard_self_play(
-      functools.partial(
-        selfplay.play_round, run.model.apply, run.task, run.selfplay, run.search
-      ),
-      mesh,
-      donate_argnums=(1,),
+      self._play_round, mesh, donate_argnums=(1,)
     )
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
-    self._shapes = jax.eval_shape(self._init, self._init_key, self.problems(0))
+    self.problems = problems.Problems(run, mesh)
+    self._shapes = jax.eval_shape(
+      self._init, self._init_key, self.problems.first()
+    )
     self._places = self._shardings()
     self._learn = jax.jit(
       self._absorb_and_learn,
@@ -72,27 +81,25 @@ class Trainer:
       out_shardings=(self._places.learner, *[self._whole] * 3),
     )
 
-  def problems(
-    self, iteration: int, moves: int | None = None, level: int | None = None
-  ):
-    """Draw the problems of an iteration: the same ones whenever it is run."""
-    dial = {} if level is None else {"level": level}
-    slots = self.run.selfplay.num_slots
-    rng = np.random.default_rng([self.run.seed, iteration])
-    count = slots * (moves or 1)
-    drawn = self.run.task.sample_numpy(rng, count, "train", **dial)
-    if moves is not None:
-      drawn = jax.tree.map(
-        lambda x: x.reshape(slots, moves, *x.shape[1:]), drawn
-      )
-    return jax.device_put(drawn, self._split)
+  def init(
+    self, level: int | None = None, *, params: Any = None, iteration: int = 0
+  ) -> RunState:
+    """Return the state before the first iteration, on its shardings.
 
-  def init(self, level: int | None = None) -> RunState:
-    """Return the state before the first iteration, on its shardings."""
+    Args:
+      level: of the largest problems drawn; all levels if None.
+      params: to begin with, after other stages; `None`: pretrained or random.
+      iteration: iterations done in other stages.
+    """
+    rng_key = self._init_key
+    if iteration:
+      rng_key = jax.random.fold_in(rng_key, iteration)
     state = jax.jit(self._init, out_shardings=self._places)(
-      self._init_key, self.problems(0, level=level), self.pretrained
+      rng_key,
+      self.problems.first(iteration, level),
+      self.pretrained if params is None else params,
     )
-    if not self.run.learner.worked:
+    if not self.run.learner.worked or iteration:
       return state
     buffer, credit = self._imitate(state.replay)
     state = state.replace(replay=buffer, credit=credit)
@@ -110,7 +117,9 @@ class Trainer:
       run.task, drawn, run.selfplay.num_targets
     )
     keep_key = jax.random.fold_in(self._init_key, 2)  # after the two of `_init`
-    examples, keep = self._examples(episodes, solved, keep_key)
+    examples, keep = self._examples(
+      *jax.tree.map(lambda x: x[:, None], (episodes, solved)), None, keep_key
+    )
     buffer = replay.add(buffer, examples, keep)
     config = run.learner
     return buffer, buffer.added * config.reuse / config.batch_size
@@ -145,12 +154,13 @@ class Trainer:
     split = jax.tree.map(lambda _: self._split, self._shapes.slots)
     if self.run.train.fsdp:
       whole = whole.replace(
-        learner=sharding.fsdp(self._shapes.learner, self._mesh)
+        learner=sharding.fsdp(self._shapes.learner, self._mesh),
+        reference=sharding.fsdp(self._shapes.reference, self._mesh),
       )
     return whole.replace(slots=split)
 
   def _init(
-    self, rng_key: chex.PRNGKey, problems: Any, params: Any = None
+    self, rng_key: chex.PRNGKey, first: Any, params: Any = None
   ) -> RunState:
     run = self.run
     params_key, slots_key = jax.random.split(rng_key)
@@ -160,47 +170,71 @@ class Trainer:
       run.task,
       run.selfplay,
       jax.random.split(slots_key, run.selfplay.num_slots),
-      problems,
+      first,
     )
-    one = jax.tree.map(lambda x: x[:1], slots.trace.episode)
-    examples, _ = self._examples(one, jnp.zeros((1,), bool), rng_key)
-    example = jax.tree.map(lambda x: x[0], examples)
+    shapes = jax.eval_shape(self._one_example, params, slots, first)
+    example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    snapshots = run.has_reference and run.learner.reference_every
     return RunState(
-      learner=learner.init(self._tx, params),
+      learner=learner.init(self._tx, params, run.learner.kl_weight),
       slots=slots,
       replay=replay.init(example, run.learner.capacity),
       credit=jnp.zeros(()),
+      reference=jax.tree.map(jnp.copy, params) if snapshots else (),
     )
 
-  def _examples(self, episodes, done, rng_key):
-    return replay.to_examples(
-      episodes,
-      done,
-      rng_key,
-      discount=self.run.search.discount,
-      learn_from=self.run.learner.learn_from,
-      failure_share=self.run.learner.failure_share,
+  def _one_example(self, params, slots, first):
+    """Return an example of the kind that rounds bring; its shape counts."""
+    run, nodes = self.run, None
+    add_moves = lambda tree: jax.tree.map(lambda x: x[:, None], tree)
+    if run.objective.nodes:
+      nodes = self._play_round(params, slots, add_moves(first))[1].nodes
+    examples, _ = self._examples(
+      *add_moves((slots.trace.episode, slots.num_moves < 0)),
+      nodes,
+      self._init_key,
     )
+    return jax.tree.map(lambda x: x[0], examples)
+
+  def _examples(self, episodes, done, nodes, rng_key):
+    setting = objective.Setting(
+      discount=self.run.search.discount,
+      group_size=max(self.run.selfplay.group_size, 1),
+    )
+    return self.run.objective.examples(episodes, done, nodes, rng_key, setting)
 
   def _absorb_and_learn(
     self, state, buffer, credit, harvest, iteration, reference
   ):
     """Put the harvest into the buffer and take the steps that it pays for."""
-    config = self.run.learner
+    config, what = self.run.learner, self.run.objective
     rng_key = jax.random.fold_in(self._learn_key, iteration)
     keep_key, batch_key = jax.random.split(rng_key)
-    examples, keep = self._examples(harvest.episodes, harvest.done, keep_key)
+    examples, keep = self._examples(
+      harvest.episodes, harvest.done, harvest.nodes, keep_key
+    )
     before = buffer.added
-    buffer = replay.add(buffer, examples, keep)
+    buffer = replay.add(buffer, examples, keep, iteration)
     new = buffer.added - before
+    if what.recall:
+      recall = functools.partial(
+        what.recall, self.run.model.apply, state.params
+      )
+      buffer = replay.complete(buffer, new, config.batch_size, recall)
+    newest = None
+    if config.max_age:
+      newest = replay.num_since(buffer, iteration - config.max_age + 1)
     credit = credit + new * config.reuse / config.batch_size
     credit = jnp.minimum(credit, config.max_steps)
     ready = buffer.added >= config.min_examples
+    if newest is not None:
+      ready &= newest > 0
     num_steps = jnp.where(ready, jnp.floor(credit), 0.0).astype(jnp.int32)
     state, learned = learner.train_round(
       self.run.model.apply,
       self._tx,
       config,
+      what,
       state,
       buffer,
       batch_key,
@@ -208,6 +242,7 @@ class Trainer:
       self._split,
       self.run.task.augment if config.augment else None,
       reference,
+      newest,
     )
     done = harvest.done
     episodes = jnp.maximum(jnp.sum(done), 1)
@@ -218,6 +253,7 @@ class Trainer:
       "train_steps": state.step,
       "episodes": jnp.sum(done),
       "examples": buffer.added,
+      "sample_age": replay.mean_age(buffer, iteration, newest),
       "solved": mean(harvest.episodes.solved),
       "episode_steps": mean(harvest.episodes.num_steps),
       "nodes": jnp.sum(harvest.cost.nodes),
@@ -236,19 +272,33 @@ class Trainer:
     Returns:
       The new state and the iteration's scalars, both still being computed.
     """
-    moves = self.run.selfplay.num_moves
-    problems = self.problems(iteration + 1, moves, level)
-    slots, harvest = self._play(state.learner.params, state.slots, problems)
+    played = self.problems.of_round(iteration, state.learner.params, level)
+    every, reference = self.run.learner.reference_every, state.reference
+    if every and iteration % every == 0:
+      reference = jax.tree.map(jnp.copy, state.learner.params)
+    slots, harvest = self._play(state.learner.params, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
       state.replay,
       state.credit,
       harvest,
       jax.device_put(np.int32(iteration), self._whole),
-      self.pretrained if self.run.learner.kl_weight else None,
+      self._reference(reference),
     )
-    state = RunState(learner=learned, slots=slots, replay=buffer, credit=credit)
+    state = RunState(
+      learner=learned,
+      slots=slots,
+      replay=buffer,
+      credit=credit,
+      reference=reference,
+    )
     return state, scalars
+
+  def _reference(self, snapshot):
+    """Return the parameters that the loss refers to, None if to none."""
+    if self.run.refers_to_pretrained:
+      return self.pretrained
+    return snapshot if self.run.has_reference else None
 
 
 class Measurement:

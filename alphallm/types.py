@@ -116,6 +116,35 @@ class Line:
 
 
 @chex.dataclass(frozen=True)
+class Visited:
+  """Nodes that a search has made, to learn from; shapes are of one node.
+
+  Attributes:
+    context: `[C]` int32, what the policy read.
+    end: `[]` int32, number of its tokens.
+    candidates: `[K, T]` int32.
+    lengths: `[K]` int32, number of tokens of each.
+    weights: `[K]` float32, the improved policy; zeros where none is legal.
+    qvalues: `[K]` float32, of the candidates that were visited, else 0.
+    visits: `[K]` int32.
+    value: `[]` float32, the search's.
+    share: `[]` float32, of the simulations of its tree that passed it.
+    mask: `[]` bool, whether it exists and may be trained on.
+  """
+
+  context: chex.Array
+  end: chex.Array
+  candidates: chex.Array
+  lengths: chex.Array
+  weights: chex.Array
+  qvalues: chex.Array
+  visits: chex.Array
+  value: chex.Array
+  share: chex.Array
+  mask: chex.Array
+
+
+@chex.dataclass(frozen=True)
 class Episode:
   """One attempt at a problem: D + 1 states, of which a short one uses fewer.
 

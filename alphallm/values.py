@@ -1,5 +1,6 @@
 """The values of a config: which kind each has, and in what range."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -32,6 +33,19 @@ _MAY_BE_ZERO = {
   "learner.kl_weight",
   "learner.worked",
   "learner.average",
+  "learner.kl_target",
+  "learner.reference_every",
+  "learner.max_age",
+  "learner.lora_rank",
+  "learner.clip_high",
+  "learner.gae_lambda",
+  "learner.td_lambda",
+  "learner.value_clip",
+  "learner.entropy_weight",
+  "learner.most_per_problem",
+  "learner.least_gap",
+  "learner.failure_share",
+  "selfplay.group_size",
 }
 _AT_MOST_ONE = {
   "train.level_up",
@@ -44,6 +58,9 @@ _AT_MOST_ONE = {
   "learner.final_rate",
   "learner.b2",
   "learner.average",
+  "learner.gae_lambda",
+  "learner.td_lambda",
+  "learner.failure_share",
 }
 
 
@@ -83,3 +100,20 @@ def check_value(key: str, value: Any, kind: Any) -> None:
     raise UserError(f"config.{key}={value} must be at least {least}")
   if most is not None and value > most:
     raise UserError(f"config.{key}={value} must be at most {most}")
+
+
+def make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
+  """Return a dataclass of a room's settings; `given` are not from the user.
+
+  Raises:
+    UserError: if a setting is unknown or out of range.
+  """
+  kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+  settings = {k: v for k, v in settings.items() if k != "policy"}
+  check_names(f"{room}.", settings, kinds.keys() - given.keys())
+  for name, value in settings.items():
+    check_value(f"{room}.{name}", value, kinds[name])
+  try:
+    return cls(**settings, **given)
+  except (TypeError, ValueError) as error:
+    raise UserError(f"config.{room}: {error}") from error

@@ -23,7 +23,7 @@ import conftest, jax, toy_task
 from jax.experimental import topologies
 from alphallm import search as strategies
 from alphallm import selfplay, sharding
-from alphallm.learning import learner, replay
+from alphallm.learning import alphazero, learner, replay
 from alphallm.models import transformer
 from alphallm.search import play, tree_search
 
@@ -65,7 +65,8 @@ solve = lambda params, keys, problems: play.solve(
 
 def learn(state, buffer, key, num_steps):
   return learner.train_round(
-    apply_fn, tx, training, state, buffer, key, num_steps,
+    apply_fn, tx, training, alphazero.AlphaZero(), state, buffer, key,
+    num_steps,
     augment=lambda key, context, steps: (
       jax.random.permutation(key, context), steps))
 

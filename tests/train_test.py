@@ -328,7 +328,7 @@ def test_problems_are_those_of_their_iteration():
   trainer = trainer_lib.Trainer(
     run, sharding.make_mesh(devices=jax.devices()[:1])
   )
-  first, again, other = (trainer.problems(i, 2) for i in (3, 3, 4))
+  first, again, other = (trainer.problems.of_round(i, None) for i in (3, 3, 4))
   assert first.on.shape == (16, 2, 3)
   np.testing.assert_array_equal(first.goal, again.goal)
   assert (np.asarray(first.goal) != np.asarray(other.goal)).any()

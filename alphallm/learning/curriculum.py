@@ -1,6 +1,10 @@
-"""A curriculum: larger problems once those of the present size are solved."""
+"""Curricula: larger problems in time, and those that are hard, not hopeless."""
 
 import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
 
 
 @dataclasses.dataclass
@@ -36,3 +40,19 @@ class Curriculum:
     first, level = self.schedule[-1]
     if iteration >= first and solved >= self.threshold and level < self.last:
       self.schedule.append([iteration + 2, level + 1])
+
+
+def unsure(values: chex.Array, rng_key: chex.PRNGKey, count: int) -> chex.Array:
+  """Draw problems of whose outcome the policy is unsure, `[count]` int32.
+
+  Without replacement, in proportion to v (1 − v), the variance of an outcome
+  that is 1 with probability v: what is surely solved, or hopeless, is rare.
+
+  Args:
+    values: `[n]` in [0, 1], of the problems.
+    rng_key: draws them (consumed).
+    count: how many, at most n.
+  """
+  weights = jnp.log(jnp.maximum(values * (1 - values), 1e-6))
+  noise = jax.random.gumbel(rng_key, values.shape)
+  return jax.lax.top_k(weights + noise, count)[1]

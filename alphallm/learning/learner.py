@@ -1,4 +1,4 @@
-"""The AlphaZero learner: candidates scored against one pass of a context."""
+"""Learning: the state of the optimizer, and steps on batches of examples."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from alphallm.learning import losses, replay
-from alphallm.models import attention
+from alphallm.learning import lora, replay, surrogates
+from alphallm.learning import objective as objective_lib
 
 
 @dataclasses.dataclass(frozen=True)
 class LearnerConfig:
-  """How the network learns from the replay buffer."""
+  """How the network learns from the replay buffer, whatever the loss."""
 
   batch_size: int = 256  # examples
   learning_rate: float = 2e-3
@@ -25,23 +25,37 @@ class LearnerConfig:
   b2: float = 0.98
   weight_decay: float = 0.01
   clip_norm: float = 1.0
-  value_weight: float = 1.0
   value_rate: float = 1.0  # of the value head, x learning_rate
-  kl_weight: float = 0.0  # β, holds the policy to the pretrained one
+  kl_weight: float = 0.0  # β, holds the policy to its reference
+  kl_target: float = 0.0  # KL towards which β is adapted; 0: β stays
+  reference_every: int = 0  # iterations between references; 0: pretrained
   average: float = 0.99  # decay per step of the average of the weights
   capacity: int = 40_000  # examples in the replay buffer
   min_examples: int = 2_000  # before the first step
   reuse: float = 8.0  # times that an example is used, on average
   max_steps: int = 1_000_000  # most steps between two rounds of self-play
   augment: bool = False  # show each use under a random symmetry of the task
-  learn_from: str = "solutions"  # or "solved" episodes, or "all" states
-  failure_share: float = 0.25  # of the states that teach a value alone
   worked: int = 0  # worked answers in the buffer from the start
+  max_age: int = 0  # iterations that an example is used in; 0: while it is held
+  accumulate: int = 1  # parts of a batch, one after the other
+  optimizer: str = "adamw"  # or "adafactor", whose second moments are factored
+  lora_rank: int = 0  # of what is added to kernels; 0: they are trained whole
+  moment_dtype: str = ""  # of the first moment; "": that of the parameters
 
   def __post_init__(self):
-    if self.learn_from not in ("solutions", "solved", "all"):
+    for name, known in (
+      ("optimizer", ("adamw", "adafactor")),
+      ("moment_dtype", ("", "float32", "bfloat16")),
+    ):
+      if getattr(self, name) not in known:
+        raise ValueError(
+          f"{name}={getattr(self, name)!r} is none of "
+          + ", ".join(filter(None, known))
+        )
+    if self.batch_size % self.accumulate:
       raise ValueError(
-        f"learn_from={self.learn_from!r} is none of solutions, solved, all"
+        f"batch_size={self.batch_size} is no multiple of "
+        f"accumulate={self.accumulate}"
       )
 
 
@@ -54,16 +68,21 @@ class TrainState:
     params: of the network.
     opt_state: of the optimizer.
     average: a moving average of `params`, for evaluation.
+    kl_weight: `[]` float32, β.
   """
 
   step: chex.Array
   params: Any
   opt_state: Any
   average: Any
+  kl_weight: chex.Array
 
 
 def make_tx(config: LearnerConfig) -> optax.GradientTransformation:
-  """Return clipping and AdamW with a warm-up and a cosine decay.
+  """Return clipping and an optimizer with a warm-up and a cosine decay.
+
+  Adafactor (Shazeer and Stern, 2018) is as AdamW here, with a second moment of
+  matrices that is kept as the product of two vectors.
 
   The parameters below the name `value_head` have a rate of their own.
   """
@@ -79,9 +98,26 @@ def make_tx(config: LearnerConfig) -> optax.GradientTransformation:
     of_head = lambda keys, _: "value_head" in map(_name, keys)
     return jax.tree_util.tree_map_with_path(of_head, params)
 
+  if config.optimizer == "adafactor":
+    # From 128 rows and columns on; the first moment as of Adam.
+    scale = optax.chain(
+      optax.scale_by_factored_rms(),
+      optax.ema(0.9, accumulator_dtype=config.moment_dtype or None),
+      optax.add_decayed_weights(config.weight_decay),
+      optax.scale_by_learning_rate(rate),
+    )
+  else:
+    scale = optax.adamw(
+      rate,
+      b2=config.b2,
+      weight_decay=config.weight_decay,
+      mu_dtype=config.moment_dtype or None,
+    )
+  if config.lora_rank:
+    scale = lora.lora(scale, config.lora_rank)
   return optax.chain(
     optax.clip_by_global_norm(config.clip_norm),
-    optax.adamw(rate, b2=config.b2, weight_decay=config.weight_decay),
+    scale,
     optax.masked(optax.scale(config.value_rate), is_value_head),
   )
 
@@ -90,171 +126,57 @@ def _name(key) -> str:
   return jax.tree_util.keystr((key,), simple=True)
 
 
-def init(tx: optax.GradientTransformation, params: Any) -> TrainState:
-  """Return the state before the first step."""
+def init(
+  tx: optax.GradientTransformation, params: Any, kl_weight: float = 0.0
+) -> TrainState:
+  """Return the state before the first step, with β as it is at first."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
     opt_state=tx.init(params),
     average=jax.tree.map(jnp.copy, params),
+    kl_weight=jnp.float32(kl_weight),
   )
 
 
-def predict(
-  apply_fn: Callable[..., Any], params: Any, batch: replay.Example
-) -> tuple[chex.Array, chex.Array, chex.Array]:
-  """Return what the network says of every token of the candidates.
-
-  The context is passed once; every candidate attends to as much of it as its
-  state had read.
-
-  Returns:
-    Log-probabilities of a candidate's first token, `[B, S, V]`, and of those
-    behind it, `[B, S, J, T - 1, V]`; value logits `[B, S]`.
-  """
-  b, s, j, t = batch.candidates.shape
-  c = batch.context.shape[-1]
-  places = jnp.broadcast_to(jnp.arange(c)[None, None], (b, 1, c))
-  last = batch.ends - 1
-  prefix = apply_fn(params, batch.context[:, None], places, read=last[:, None])
-  first = jax.nn.log_softmax(prefix.logits[:, 0])
-  value_logits = prefix.value_logits[:, 0]
-  if t == 1:
-    return first, jnp.zeros((b, s, j, 0, first.shape[-1])), value_logits
-  tokens = batch.candidates.reshape(b, s * j, t)
-  ends = jnp.repeat(batch.ends, j, axis=1)
-  read = jnp.arange(c)[None, None] < ends[..., None]
-  output = apply_fn(
-    params,
-    tokens[..., :-1],
-    ends[..., None] + jnp.arange(t - 1)[None, None],
-    segments=[
-      attention.Segment(
-        kv=jax.tree.map(lambda x: x[:, 0], prefix.kv), mask=read[:, :, None]
-      )
-    ],
-  )
-  rest = jax.nn.log_softmax(output.logits)
-  return first, rest.reshape(b, s, j, t - 1, -1), value_logits
-
-
-def score(
-  batch: replay.Example, first: chex.Array, rest: chex.Array
-) -> chex.Array:
-  """Return log π of every candidate, `[B, S, J]`.
+def gradients(
+  loss_fn: Callable[..., Any], params: Any, batch: Any, parts: int
+) -> tuple[tuple[chex.Array, dict[str, chex.Array]], Any]:
+  """Return the loss with its metrics, and its gradient, both means over parts.
 
   Args:
-    batch: holds the candidates.
-    first: as of `predict`.
-    rest: as of `predict`.
+    loss_fn: `(params, batch) -> (loss, metrics)`.
+    params: of the network.
+    batch: `[b, ...]`.
+    parts: cut from the batch and passed one after the other, which needs the
+      memory of one. A loss that is a mean over b equal terms is the same.
   """
-  tokens = batch.candidates
-  pick = lambda x, at: jnp.take_along_axis(x, at[..., None], axis=-1)[..., 0]
-  log_probs = jnp.concatenate(
-    [
-      jnp.take_along_axis(first, tokens[..., 0], axis=-1)[..., None],
-      pick(rest, tokens[..., 1:]),
-    ],
-    axis=-1,
-  )
-  return jnp.sum(jnp.where(_is_token(batch), log_probs, 0.0), axis=-1)
-
-
-def _is_token(batch: replay.Example) -> chex.Array:
-  """Return which of the candidates' tokens are there, `[B, S, J, T]`."""
-  places = jnp.arange(batch.candidates.shape[-1])[None, None, None]
-  return places < batch.lengths[..., None]
-
-
-def divergence(
-  batch: replay.Example,
-  policy: tuple[chex.Array, chex.Array],
-  reference: tuple[chex.Array, chex.Array],
-) -> chex.Array:
-  """Return the mean of KL(π‖π_ref) over the tokens of the candidates.
-
-  Args:
-    batch: holds the candidates.
-    policy: the log-probabilities of `predict`.
-    reference: those of the reference.
-  """
-  first = losses.kl_divergence(policy[0], reference[0])[..., None, None]
-  rest = losses.kl_divergence(policy[1], reference[1])
-  b, s, j, _ = batch.candidates.shape
-  every = jnp.concatenate([jnp.broadcast_to(first, (b, s, j, 1)), rest], -1)
-  is_known = batch.mask[..., None, None] > 0
-  return losses.weighted_mean(every, _is_token(batch) & is_known)
-
-
-def alphazero_loss(
-  apply_fn: Callable[..., Any],
-  params: Any,
-  batch: replay.Example,
-  *,
-  value_weight: float = 1.0,
-  reference: Any = None,
-  kl_weight: float = 0.0,
-) -> tuple[chex.Array, dict[str, chex.Array]]:
-  """Return −Σ_k w_k log π(step_k | s) + BCE(v(s), z) + β KL, and its parts.
-
-  The policy term is a mean over the states that have a policy to learn, the
-  value term over all (AlphaZero, Silver et al., 2018, eq. 1, with steps of
-  language as actions). KL(π‖π_ref) is that of the next token, a mean over all
-  tokens of the candidates.
-
-  Args:
-    apply_fn: the network.
-    params: of the policy.
-    batch: what is learned from.
-    value_weight: of the value term.
-    reference: the parameters of π_ref; `None`: there is no such term.
-    kl_weight: β.
-  """
-  *policy_says, value_logits = predict(apply_fn, params, batch)
-  log_probs = score(batch, *policy_says)
-  has_policy = jnp.sum(batch.weights, axis=-1) > 0
-  policy = losses.weighted_mean(
-    losses.policy_cross_entropy(log_probs, batch.weights), has_policy
-  )
-  value = losses.weighted_mean(
-    losses.value_cross_entropy(value_logits, batch.values), batch.mask
-  )
-  error = jnp.square(jax.nn.sigmoid(value_logits) - batch.values)
-  metrics = {
-    "policy_loss": policy,
-    "value_loss": value,
-    "value_error": losses.weighted_mean(error, batch.mask),
-    "policy_share": jnp.mean(has_policy.astype(jnp.float32)),
-  }
-  loss = policy + value_weight * value
-  if reference is not None:
-    *reference_says, _ = predict(apply_fn, reference, batch)
-    metrics["kl"] = divergence(
-      batch, policy_says, jax.lax.stop_gradient(reference_says)
-    )
-    loss += kl_weight * metrics["kl"]
-  return loss, metrics
+  of = jax.value_and_grad(loss_fn, has_aux=True)
+  if parts == 1:
+    return of(params, batch)
+  cut = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+  first = jax.eval_shape(of, params, jax.tree.map(lambda x: x[0], cut))
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+  add = lambda sums, part: (jax.tree.map(jnp.add, sums, of(params, part)), None)
+  sums, _ = jax.lax.scan(add, zeros, cut)
+  return jax.tree.map(lambda x: x / parts, sums)
 
 
 def train_step(
   apply_fn: Callable[..., Any],
   tx: optax.GradientTransformation,
   config: LearnerConfig,
+  objective: objective_lib.Objective,
   state: TrainState,
-  batch: replay.Example,
+  batch: Any,
   reference: Any = None,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
-  """Take one step of the optimizer; `reference` as in `alphazero_loss`."""
-  loss_fn = lambda params: alphazero_loss(
-    apply_fn,
-    params,
-    batch,
-    value_weight=config.value_weight,
-    reference=reference,
-    kl_weight=config.kl_weight,
+  """Take one step of the optimizer; arguments are those of `train_round`."""
+  loss_fn = lambda params, batch: objective.loss(
+    apply_fn, params, batch, reference=reference, kl_weight=state.kl_weight
   )
-  (loss, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-    state.params
+  (loss, metrics), grads = gradients(
+    loss_fn, state.params, batch, config.accumulate
   )
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
@@ -264,6 +186,7 @@ def train_step(
     params=params,
     opt_state=opt_state,
     average=optax.incremental_update(params, state.average, 1.0 - decay),
+    kl_weight=state.kl_weight,
   )
   metrics = {**metrics, "loss": loss, "grad_norm": optax.tree.norm(grads)}
   return state, metrics
@@ -273,6 +196,7 @@ def train_round(
   apply_fn: Callable[..., Any],
   tx: optax.GradientTransformation,
   config: LearnerConfig,
+  objective: objective_lib.Objective,
   state: TrainState,
   buffer: replay.Replay,
   rng_key: chex.PRNGKey,
@@ -280,6 +204,7 @@ def train_round(
   batch_sharding: jax.sharding.Sharding | None = None,
   augment: Callable[..., Any] | None = None,
   reference: Any = None,
+  newest: chex.Numeric | None = None,
 ) -> tuple[TrainState, dict[str, chex.Array]]:
   """Take `num_steps` steps (a traced number) on batches drawn anew.
 
@@ -287,6 +212,7 @@ def train_round(
     apply_fn: the network.
     tx: from `make_tx`.
     config: how it learns.
+    objective: what it learns.
     state: before the first step.
     buffer: where batches are drawn from.
     rng_key: draws them (consumed).
@@ -294,7 +220,8 @@ def train_round(
     batch_sharding: how a batch is split over devices, if it is.
     augment: `(rng_key, context, candidates) -> (context, candidates)` of one
       example, a symmetry of the task; see `tasks.Task.augment`.
-    reference: as in `alphazero_loss`.
+    reference: the parameters of the reference policy, if there is one.
+    newest: only examples that are among so many of the last are drawn.
 
   Returns:
     The state, and the mean of each metric over the steps; 0 if there were none.
@@ -302,7 +229,7 @@ def train_round(
 
   def one(state, index):
     key, augment_key = jax.random.split(jax.random.fold_in(rng_key, index))
-    batch = replay.sample(buffer, key, config.batch_size)
+    batch = replay.sample(buffer, key, config.batch_size, newest)
     if augment is not None:
       keys = jax.random.split(augment_key, config.batch_size)
       context, candidates = jax.vmap(augment)(
@@ -311,7 +238,7 @@ def train_round(
       batch = batch.replace(context=context, candidates=candidates)
     if batch_sharding is not None:
       batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
-    return train_step(apply_fn, tx, config, state, batch, reference)
+    return train_step(apply_fn, tx, config, objective, state, batch, reference)
 
   zeros = jax.tree.map(
     lambda x: jnp.zeros(x.shape, x.dtype),
@@ -324,4 +251,12 @@ def train_round(
     return state, jax.tree.map(jnp.add, sums, metrics)
 
   state, sums = jax.lax.fori_loop(0, num_steps, body, (state, zeros))
-  return state, jax.tree.map(lambda x: x / jnp.maximum(num_steps, 1), sums)
+  means = jax.tree.map(lambda x: x / jnp.maximum(num_steps, 1), sums)
+  if config.kl_target:
+    kl_weight = surrogates.adapted(
+      state.kl_weight, means["kl"], config.kl_target
+    )
+    kl_weight = jnp.where(num_steps > 0, kl_weight, state.kl_weight)
+    means["kl_weight"] = state.kl_weight
+    state = state.replace(kl_weight=kl_weight)
+  return state, means

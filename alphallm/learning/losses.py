@@ -11,6 +11,33 @@ def weighted_mean(x: chex.Array, mask: chex.Array) -> chex.Array:
   return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
 
+def aggregate(
+  x: chex.Array,
+  weights: chex.Array,
+  mask: chex.Array,
+  *,
+  constant: bool = False,
+) -> chex.Array:
+  """Return Σ w x over what is there, divided by Σ w.
+
+  With weights of 1 that is the mean over all tokens (DAPO, Yu et al., 2025,
+  eq. 12), with 1 / (tokens of the answer) the mean over answers of their means
+  (GRPO, Shao et al., 2024, eq. 3).
+
+  Args:
+    x: `[...]`.
+    weights: `[...]`.
+    mask: `[...]` bool, what is there.
+    constant: divide by the size of `x` instead, which does not depend on the
+      lengths of answers (Dr. GRPO, Liu et al., 2025, § 3.1).
+  """
+  weights = weights * mask
+  total = jnp.sum(jnp.where(mask, weights * x, 0.0))
+  if constant:
+    return total / x.size
+  return total / jnp.maximum(jnp.sum(weights), 1e-6)
+
+
 def policy_cross_entropy(
   log_probs: chex.Array, weights: chex.Array
 ) -> chex.Array:

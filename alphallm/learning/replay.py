@@ -1,11 +1,14 @@
 """The replay buffer: a ring of training examples that lives on the device."""
 
+from collections.abc import Callable
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
 
 from alphallm import types
-from alphallm.learning import losses
+from alphallm.learning import losses, returns
 
 
 @chex.dataclass(frozen=True)
@@ -39,14 +42,16 @@ class Replay:
     examples: `[capacity, ...]`.
     added: `[]` int32, examples ever added; the next goes to
       `added % capacity`.
+    born: `[capacity]` int32, the iteration that brought each.
   """
 
-  examples: Example
+  examples: Any
   added: chex.Array
+  born: chex.Array
 
   @property
   def capacity(self) -> int:
-    return self.examples.context.shape[0]
+    return self.born.shape[0]
 
   @property
   def size(self) -> chex.Array:
@@ -61,6 +66,7 @@ def to_examples(
   discount: float,
   learn_from: str = "solutions",
   failure_share: float = 1.0,
+  td_lambda: float = 1.0,
 ) -> tuple[Example, chex.Array]:
   """Turn episodes into training examples.
 
@@ -73,6 +79,7 @@ def to_examples(
       search found; `"solved"`, all states of solved episodes; `"all"` states.
     failure_share: share of the states without a policy to learn that are kept,
       for their value.
+    td_lambda: λ of the targets of the value, see `returns.td_lambda`.
 
   Returns:
     Examples, flattened to one leading axis, and which of them to keep.
@@ -81,6 +88,16 @@ def to_examples(
   values = losses.discounted_outcome(
     episodes.num_steps, episodes.solved, d, discount
   )
+  if td_lambda < 1:
+    bootstrapped = returns.td_lambda(
+      returns.of_outcome(episodes.num_steps, episodes.solved, d),
+      episodes.root_values,
+      episodes.num_steps,
+      discount=discount,
+      lambda_=td_lambda,
+    )
+    is_played = returns.is_step(episodes.num_steps, d)
+    values = jnp.where(is_played, bootstrapped, values)
   learn = (
     episodes.mask
     & {
@@ -114,27 +131,134 @@ def to_examples(
   return examples, jnp.any(keep, axis=-1)
 
 
-def init(example: Example, capacity: int) -> Replay:
+def of_nodes(
+  nodes: types.Visited, rng_key: chex.PRNGKey
+) -> tuple[Example, chex.Array]:
+  """Turn nodes of trees into training examples.
+
+  They are kept in proportion to their visits: which is to weigh them by these,
+  but costs less.
+
+  Args:
+    nodes: with any leading shape `[...]`.
+    rng_key: draws what is kept (consumed).
+
+  Returns:
+    Examples, flattened to one leading axis, and which of them to keep.
+  """
+  one = lambda x: x.reshape(-1, 1, *x.shape[nodes.value.ndim :])
+  examples = Example(
+    context=one(nodes.context)[:, 0],
+    ends=jnp.maximum(one(nodes.end), 1),
+    candidates=one(nodes.candidates),
+    lengths=one(nodes.lengths),
+    weights=one(nodes.weights),
+    values=jnp.clip(one(nodes.value), 0.0, 1.0),
+    mask=one(nodes.mask).astype(jnp.float32),
+  )
+  drawn = jax.random.uniform(rng_key, nodes.share.shape) < nodes.share
+  return examples, (drawn & nodes.mask).reshape(-1)
+
+
+def init(example: Any, capacity: int) -> Replay:
   """Return an empty buffer for examples like `example` (without lead axes)."""
   empty = lambda x: jnp.zeros((capacity,) + x.shape, x.dtype)
   return Replay(
-    examples=jax.tree.map(empty, example), added=jnp.zeros((), jnp.int32)
+    examples=jax.tree.map(empty, example),
+    added=jnp.zeros((), jnp.int32),
+    born=jnp.zeros((capacity,), jnp.int32),
   )
 
 
-def add(replay: Replay, examples: Example, keep: chex.Array) -> Replay:
-  """Add the examples marked in `keep`, `[n]`; the oldest make room."""
+def add(
+  replay: Replay, examples: Any, keep: chex.Array, iteration: chex.Numeric = 0
+) -> Replay:
+  """Add the examples marked in `keep`, `[n]`; the oldest make room.
+
+  Args:
+    replay: the ring.
+    examples: `[n, ...]`.
+    keep: `[n]` bool.
+    iteration: that brings them.
+  """
   places = (replay.added + jnp.cumsum(keep) - 1) % replay.capacity
   places = jnp.where(keep, places, replay.capacity)
   put = lambda ring, new: ring.at[places].set(new, mode="drop")
   return Replay(
     examples=jax.tree.map(put, replay.examples, examples),
     added=replay.added + jnp.sum(keep),
+    born=put(replay.born, jnp.full(keep.shape, iteration, jnp.int32)),
   )
 
 
-def sample(replay: Replay, rng_key: chex.PRNGKey, batch_size: int) -> Example:
-  """Draw examples uniformly, with replacement; `rng_key` is consumed."""
-  size = jnp.maximum(replay.size, 1)
-  places = jax.random.randint(rng_key, (batch_size,), 0, size)
+def num_since(replay: Replay, iteration: chex.Numeric) -> chex.Array:
+  """Return how many of the examples held are of an iteration or later, `[]`."""
+  is_held = jnp.arange(replay.capacity) < replay.size
+  return jnp.sum(is_held & (replay.born >= iteration))
+
+
+def mean_age(
+  replay: Replay, iteration: chex.Numeric, newest: chex.Numeric | None = None
+) -> chex.Array:
+  """Return the mean age of what `sample` draws from, in iterations, `[]`.
+
+  Args:
+    replay: the ring.
+    iteration: the present one.
+    newest: as of `sample`.
+  """
+  count = replay.size if newest is None else newest
+  since = (replay.added - 1 - jnp.arange(replay.capacity)) % replay.capacity
+  return losses.weighted_mean(
+    (iteration - replay.born).astype(jnp.float32), since < count
+  )
+
+
+def sample(
+  replay: Replay,
+  rng_key: chex.PRNGKey,
+  batch_size: int,
+  newest: chex.Numeric | None = None,
+) -> Any:
+  """Draw examples uniformly, with replacement.
+
+  Args:
+    replay: the ring.
+    rng_key: draws them (consumed).
+    batch_size: how many.
+    newest: only from so many that were added last; `None`: from all.
+  """
+  count = jnp.maximum(replay.size if newest is None else newest, 1)
+  places = jax.random.randint(rng_key, (batch_size,), 0, count)
+  if newest is not None:
+    places = (replay.added - 1 - places) % replay.capacity
   return jax.tree.map(lambda x: x[places], replay.examples)
+
+
+def complete(
+  replay: Replay,
+  num_new: chex.Array,
+  batch_size: int,
+  f: Callable[[Any], Any],
+) -> Replay:
+  """Replace the newest examples by what a function makes of them.
+
+  Args:
+    replay: the ring.
+    num_new: `[]` int32, how many.
+    batch_size: of them at a time.
+    f: from a batch of examples to one of the same shapes.
+  """
+
+  def body(index, held):
+    offsets = index * batch_size + jnp.arange(batch_size)
+    places = (replay.added - 1 - offsets) % replay.capacity
+    made = f(jax.tree.map(lambda x: x[places], held))
+    places = jnp.where(offsets < num_new, places, replay.capacity)
+    put = lambda ring, new: ring.at[places].set(new, mode="drop")
+    return jax.tree.map(put, held, made)
+
+  num_new = jnp.minimum(num_new, replay.capacity)
+  num_batches = (num_new + batch_size - 1) // batch_size
+  held = jax.lax.fori_loop(0, num_batches, body, replay.examples)
+  return replay.replace(examples=held)

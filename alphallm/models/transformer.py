@@ -41,6 +41,7 @@ class TransformerConfig:
   max_context: int | None = None  # tokens that it was made for, if known
   dtype: str = "float32"  # of the computation
   param_dtype: str = "float32"  # of the parameters
+  remat: bool = False  # layers are passed again for their gradients
 
   def __post_init__(self):
     if self.num_heads % self.num_kv_heads:
@@ -198,6 +199,7 @@ class PolicyValueTransformer(nn.Module):
     # Within `jit` Flax draws other random numbers.
     block = Block if self.is_initializing() else _TracedOnce
     cache = []
+    block = nn.remat(Block) if c.remat else Block
     for layer in range(c.num_layers):
       local = layer in c.local_layers
       x, kv = block(c, local, name=f"layer_{layer}")(

@@ -152,8 +152,8 @@ def sample(
     stop_ids: the tokens that end a step.
     noise: whether to sample; else the beams of highest probability.
     distinct: whether steps are drawn without replacement.
-    temperature: divides the logits; may be traced. The reported
-      log-probabilities are those of the distribution sampled from.
+    temperature: divides the logits; may be traced, for all or `[B]`. The
+      reported log-probabilities are those of the distribution sampled from.
     truncation: which tokens may be sampled.
     active: `[B]` bool, for which problems steps are wanted; the others get
       steps without tokens, and nobody waits for them. `None`: for all.
@@ -171,6 +171,8 @@ def sample(
     and isinstance(temperature, float)
     and temperature == 1
   )
+  if getattr(temperature, "ndim", 0):
+    temperature = temperature[:, None, None]
 
   def draw(distribution, time, shape):
     keys = jax.vmap(jax.random.fold_in, (0, None))(rng_keys, time)

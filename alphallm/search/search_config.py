@@ -68,7 +68,7 @@ class Dials:
     num_simulations: `[]` or `[B]` int32, at most the config's, which is the
       room of the trees.
     max_depth: `[]` int32, at most the config's.
-    temperature: `[]` float32, of the tokens sampled.
+    temperature: `[]` or `[B]` float32, of the tokens sampled.
   """
 
   num_simulations: chex.Numeric

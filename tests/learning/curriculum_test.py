@@ -1,4 +1,10 @@
-"""Tests of the curriculum."""
+"""Tests of the curricula."""
+
+import collections
+
+import jax
+import numpy as np
+import unoptimized
 
 from alphallm.learning import curriculum
 
@@ -37,3 +43,17 @@ def test_what_is_recorded_late_is_drawn_alike():
       late.record(iteration - 1, solved[iteration - 1])
     assert prompt.level(iteration) == levels[-1]
     prompt.record(iteration, share)
+
+
+def test_problems_are_hard_but_not_hopeless():
+  values = np.array([0.0, 0.02, 0.5, 0.5, 0.8, 1.0], np.float32)
+  draw = unoptimized.jit(
+    jax.vmap(lambda key: curriculum.unsure(values, key, 2))
+  )
+  drawn = np.asarray(draw(jax.random.split(jax.random.key(0), 4000)))
+  assert np.all(drawn[:, 0] != drawn[:, 1])
+  first = collections.Counter(drawn[:, 0].tolist())
+  weights = values * (1 - values)
+  expected = weights / weights.sum()
+  found = np.array([first[i] / 4000 for i in range(len(values))])
+  np.testing.assert_allclose(found, expected, atol=0.03)

@@ -8,57 +8,19 @@ import optax
 import pytest
 import random_transformer
 import unoptimized
+from scored import PARAMS, B, C, T, V, reference_scores, some_batch
 
-from alphallm.learning import learner, replay
+from alphallm.learning import alphazero, learner, replay, scoring
 from alphallm.models import transformer
 
-V, B, J, T, C = 9, 3, 4, 3, 12
-PARAMS = fake_model.init_params(V, seed=1, max_positions=C + T)
 VALUE_AND_GRAD = unoptimized.jit(
   jax.value_and_grad(
     functools.partial(
-      learner.alphazero_loss, fake_model.apply_fn, value_weight=0.5
+      alphazero.alphazero_loss, fake_model.apply_fn, value_weight=0.5
     ),
     has_aux=True,
   )
 )
-
-
-def some_batch(num_states=4, seed=0):
-  """Return random examples; steps are 1 to T tokens long."""
-  rng = np.random.default_rng(seed)
-  shape = (B, num_states)
-  lengths = rng.integers(1, T + 1, (*shape, J))
-  candidates = rng.integers(0, V, (*shape, J, T))  # 0 is a token like any
-  candidates[np.arange(T) >= lengths[..., None]] = 0
-  weights = rng.dirichlet(np.ones(J), shape)
-  weights[0, 0] = 0  # a state that teaches its value alone
-  mask = np.ones(shape)
-  mask[0, -1] = 0  # a state that is held out
-  weights[0, -1] = 0
-  return replay.Example(
-    context=rng.integers(1, V, (B, C)).astype(np.int32),
-    ends=rng.integers(1, C + 1, shape).astype(np.int32),
-    candidates=candidates.astype(np.int32),
-    lengths=lengths.astype(np.int32),
-    weights=weights.astype(np.float32),
-    values=rng.random(shape).astype(np.float32),
-    mask=mask.astype(np.float32),
-  )
-
-
-def reference_scores(params, batch):
-  """Return log-probabilities and values, one plain pass each, in float64."""
-  log_probs = np.zeros(batch.candidates.shape[:3])
-  values = np.zeros(batch.ends.shape)
-  for b, s in np.ndindex(*batch.ends.shape):
-    context = batch.context[b, : batch.ends[b, s]].tolist()
-    values[b, s] = fake_model.reference(params, context)[1]
-    for j, step in enumerate(batch.candidates[b, s]):
-      log_probs[b, s, j] = fake_model.log_prob(
-        params, context, step[: batch.lengths[b, s, j]].tolist()
-      )
-  return log_probs, values
 
 
 def reference_loss(params, batch, value_weight=1.0):
@@ -76,8 +38,8 @@ def scores(apply_fn, params, batch):
   """Return the learner's log-probabilities and values."""
 
   def both(params, batch):
-    *says, value_logits = learner.predict(apply_fn, params, batch)
-    return learner.score(batch, *says), value_logits
+    *says, value_logits = scoring.predict(apply_fn, params, batch)
+    return scoring.score(batch, *says), value_logits
 
   return unoptimized.jit(both)(params, batch)
 
@@ -190,7 +152,7 @@ def test_the_policy_is_held_to_a_reference():
   batch = some_batch()
   other = fake_model.init_params(V, seed=2, max_positions=C + T)
   loss_fn = functools.partial(
-    learner.alphazero_loss, fake_model.apply_fn, kl_weight=0.3
+    alphazero.alphazero_loss, fake_model.apply_fn, kl_weight=0.3
   )
   held = unoptimized.jit(
     jax.value_and_grad(
@@ -233,6 +195,7 @@ def test_nothing_is_learned_from_what_is_masked():
   assert all(not np.any(x) for x in jax.tree.leaves(grads))
 
 
+OBJECTIVE = alphazero.AlphaZero()
 CONFIG = learner.LearnerConfig(
   batch_size=B,
   learning_rate=0.05,
@@ -245,7 +208,9 @@ CONFIG = learner.LearnerConfig(
 
 def stepper(config=CONFIG):
   tx = learner.make_tx(config)
-  step = functools.partial(learner.train_step, fake_model.apply_fn, tx, config)
+  step = functools.partial(
+    learner.train_step, fake_model.apply_fn, tx, config, OBJECTIVE
+  )
   return tx, unoptimized.jit(step)
 
 
@@ -353,7 +318,12 @@ def test_a_round_is_steps_on_drawn_batches():
   init = lambda: learner.init(tx, jax.tree.map(jnp.asarray, PARAMS))
   run = unoptimized.jit(
     functools.partial(
-      learner.train_round, fake_model.apply_fn, tx, CONFIG, augment=mirror
+      learner.train_round,
+      fake_model.apply_fn,
+      tx,
+      CONFIG,
+      OBJECTIVE,
+      augment=mirror,
     )
   )
   key = jax.random.key(3)
@@ -383,4 +353,4 @@ def test_a_round_is_steps_on_drawn_batches():
 
 def test_bad_config():
   with pytest.raises(ValueError, match="learn_from='wins' is none of"):
-    learner.LearnerConfig(learn_from="wins")
+    alphazero.AlphaZero(learn_from="wins")

@@ -3,12 +3,13 @@ import collections
 import jax
 import numpy as np
 import pytest
+import some_episodes
 import unoptimized
 
-from alphallm import types
 from alphallm.learning import replay
 
-E, D, J, T, C = 12, 4, 3, 2, 9  # D counts the last state too
+E = 12
+D, J, T, C = some_episodes.D, some_episodes.J, some_episodes.T, some_episodes.C
 DISCOUNT = 0.9
 ADD = unoptimized.jit(replay.add)
 SAMPLE = unoptimized.jit(replay.sample, static_argnums=2)
@@ -87,35 +88,25 @@ def test_draws_uniformly_what_is_held():
   assert collections.Counter(again) == drawn
 
 
-def some_episodes(kind, lead=(3, 4)):
-  """Return random episodes `[*lead]`, consistent in their lengths."""
-  rng, lengths = np.random.default_rng(0), np.random.default_rng(1)
-  n = rng.integers(0, D, lead).astype(np.int32)
-  t = np.arange(D)
-  solved = (rng.random(lead) < 0.5) & (n > 0)
-  weights = rng.dirichlet(np.ones(J), (*lead, D)).astype(np.float32)
-  weights[rng.random((*lead, D)) < 0.3] = 0  # no candidate was legal
-  weights[t >= n[..., None]] = 0
-  r = D if kind == "reset" else 1
-  episodes = types.Episode(
-    contexts=rng.integers(1, 9, (*lead, r, C)).astype(np.int32),
-    ends=np.where(t <= n[..., None], rng.integers(1, C, (*lead, D)), 0).astype(
-      np.int32
-    ),
-    steps=rng.integers(1, 9, (*lead, D, T)).astype(np.int32),
-    step_lengths=lengths.integers(1, T + 1, (*lead, D)).astype(np.int32),
-    candidates=rng.integers(1, 9, (*lead, D, J, T)).astype(np.int32),
-    candidate_lengths=lengths.integers(1, T + 1, (*lead, D, J)).astype(
-      np.int32
-    ),
-    weights=weights,
-    on_solution=(rng.random((*lead, D)) < 0.5) & (t < n[..., None]),
-    root_values=rng.random((*lead, D)).astype(np.float32),
-    mask=(rng.random((*lead, D)) < 0.7) & (t <= n[..., None]),
-    num_steps=n,
-    solved=solved,
-  )
-  return episodes, rng.random(lead) < 0.7
+def test_only_the_newest_are_drawn():
+  ring = replay.init(example(0), 5)
+  for iteration, ids in enumerate(([1, 2, 3], [4, 5], [6])):
+    ring = replay.add(ring, stacked(ids), np.ones(len(ids), bool), iteration)
+  assert replay.num_since(ring, 1) == 3 and replay.num_since(ring, 2) == 1
+  drawn = replay.sample(ring, jax.random.key(0), 100, newest=3)
+  assert set(numbers(drawn)) == {4, 5, 6}
+  # Of 2 3 4 5 6, at iteration 2; then of 4 5 6.
+  np.testing.assert_allclose(replay.mean_age(ring, 2), (2 + 2 + 1 + 1) / 5)
+  np.testing.assert_allclose(replay.mean_age(ring, 2, 3), 2 / 3)
+
+
+def test_the_newest_are_completed():
+  ring = replay.init(example(0), 5)
+  ring = ADD(ring, stacked([1, 2, 3, 4]), np.ones(4, bool))
+  ring = ADD(ring, stacked([5, 6, 7]), np.ones(3, bool))  # 6 5 at the seam
+  tenfold = lambda batch: jax.tree.map(lambda x: 10 * x, batch)
+  done = replay.complete(ring, 3, 2, tenfold)
+  assert sorted(numbers(done.examples)) == [3, 4, 50, 60, 70]
 
 
 def expected_examples(kind, episodes, done, learn_from, keep_failures):
@@ -159,7 +150,7 @@ def expected_examples(kind, episodes, done, learn_from, keep_failures):
 @pytest.mark.parametrize("learn_from", ["solutions", "solved", "all"])
 @pytest.mark.parametrize("kind", ["reset", "append"])
 def test_examples_of_episodes(kind, learn_from):
-  episodes, done = some_episodes(kind)
+  episodes, done = some_episodes.make(kind)
   for share in 1.0, 0.0:
     examples, keep = TO_EXAMPLES(
       episodes,
@@ -194,7 +185,7 @@ def test_examples_of_episodes(kind, learn_from):
 
 
 def test_a_share_of_the_failures_is_kept():
-  episodes, done = some_episodes("reset", lead=(4000,))
+  episodes, done = some_episodes.make("reset", lead=(4000,))
   counts = {}
   for share in 0.0, 0.25, 1.0:
     examples, keep = TO_EXAMPLES(

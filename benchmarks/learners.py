@@ -1,0 +1,181 @@
+"""All learners on one task, from one policy, for the same time.
+
+  python benchmarks/learners.py --workdir W [--learners ppo,grpo,...]
+      [--problems blocks_world] [--blocks 4] [--seconds 60] [--clock wall]
+      [--seeds 0] [--json FILE]
+
+The first policy imitates random legal steps and knows no strategy. Each learner
+of `configs/learners/` goes on from it, with the config's own episodes: sampled,
+or found by tree search. Compiling and measuring do not count; with `--clock
+cpu` what counts is the processor time of this process, for a machine on which
+others run. Each measurement is of the average of the weights, on held-out
+problems.
+"""
+
+import argparse
+import importlib
+import json
+import pathlib
+import statistics
+import sys
+import time
+
+import jax
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from alphallm import compilation, plots, sharding  # noqa: E402
+from alphallm import config as config_lib  # noqa: E402
+from alphallm import trainer as trainer_lib  # noqa: E402
+
+LEARNERS = (
+  "alphazero",
+  "tree_alphazero",
+  "tree_ppo",
+  "step_dpo",
+  "cloning",
+  "reinforce",
+  "actor_critic",
+  "ppo",
+  "grpo",
+  "rloo",
+  "remax",
+  "dpo",
+)
+_CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
+
+
+def load(name: str, args, seed: int):
+  """Return the config of a learner, without what comes before it."""
+  module = importlib.import_module(f"configs.learners.{name}")
+  config = module.get_config(args.problems)
+  config.seed = seed
+  if args.problems == "blocks_world":
+    config.task.max_blocks = args.blocks
+    config.search.max_depth = 2 * args.blocks
+  config.train.num_eval_problems = args.measured
+  if "before" in config:
+    del config.before
+  return config
+
+
+def first_policy(args, seed: int):
+  """Return parameters that imitate random legal steps."""
+  config = load("cloning", args, seed)
+  config.learner.update(learn_from="all", value_weight=0.0)
+  config.search.rules_propose = True
+  trainer = _trainer(config)
+  state = trainer.init()
+  for iteration in range(args.iterations):
+    state, scalars = trainer.iterate(state, iteration)
+    jax.block_until_ready(scalars)
+  return state.learner.params
+
+
+def _trainer(config) -> trainer_lib.Trainer:
+  return trainer_lib.Trainer(config_lib.make_run(config), sharding.make_mesh())
+
+
+def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
+  """Learn for so many seconds; what was measured on the way."""
+  trainer, clock = _trainer(load(name, args, seed)), _CLOCKS[args.clock]
+  state = trainer.init(params=params, iteration=1)
+  points, spent, tokens, iteration = [], 0.0, 0.0, 1
+
+  def note():
+    shares = measure(state.learner.average)
+    points.append({"train_seconds": spent, "tokens": tokens, **shares})
+
+  note()
+  while spent < args.seconds:
+    began = clock()
+    state, scalars = trainer.iterate(state, iteration)
+    tokens += float(jax.block_until_ready(scalars)["tokens"])
+    if iteration > 1:  # The first one compiles.
+      spent += clock() - began
+    iteration += 1
+    if spent >= args.seconds * len(points) / args.points:
+      note()
+  words = {k: f"{v:.1%}" for k, v in points[-1].items() if "seconds" not in k}
+  print(f"{name}, seed {seed}: {iteration - 1} iterations, {words}", flush=True)
+  return points
+
+
+def table(curves, args) -> str:
+  """Return the last figures of all learners, best first."""
+  last = {
+    name: [points[-1] for points in runs] for name, runs in curves.items()
+  }
+  methods = [
+    k for k in next(iter(last.values()))[0] if k[:4] in ("gree", "mcts")
+  ]
+  spread = lambda shares: (
+    f"{statistics.median(shares):.1%}"
+    + (f" ({min(shares):.1%} to {max(shares):.1%})" if shares[1:] else "")
+  )
+  lines = [
+    f"| learner | {' | '.join(methods)} | million tokens |",
+    f"|---|{'---|' * (len(methods) + 1)}",
+  ]
+  order = sorted(
+    last, key=lambda name: -statistics.median(x["greedy"] for x in last[name])
+  )
+  for name in order:
+    cells = [spread([x[method] for x in last[name]]) for method in methods]
+    tokens = statistics.median(x["tokens"] for x in last[name]) / 1e6
+    lines.append(f"| {name} | {' | '.join(cells)} | {tokens:.2f} |")
+  return "\n".join(lines)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--workdir", required=True, type=pathlib.Path)
+  parser.add_argument("--learners", default=",".join(LEARNERS))
+  parser.add_argument("--problems", default="blocks_world")
+  parser.add_argument("--blocks", default=4, type=int, help="at most")
+  parser.add_argument("--seconds", default=60.0, type=float)
+  parser.add_argument("--clock", default="wall", choices=_CLOCKS)
+  parser.add_argument("--points", default=4, type=int, help="measurements")
+  parser.add_argument("--measured", default=256, type=int, help="problems")
+  parser.add_argument(
+    "--iterations", default=10, type=int, help="of the first policy"
+  )
+  parser.add_argument("--seeds", default="0")
+  parser.add_argument("--json", help="where the figures go")
+  args = parser.parse_args()
+  compilation.enable_compilation_cache()
+  args.workdir.mkdir(parents=True, exist_ok=True)
+  names, curves = args.learners.split(","), {}
+  for seed in map(int, args.seeds.split(",")):
+    params = first_policy(args, seed)
+    run = config_lib.make_run(load("alphazero", args, seed))
+    measure = trainer_lib.Measurement(run)
+    for name in names:
+      points = curve(name, args, seed, params, measure)
+      curves.setdefault(name, []).append(points)
+      if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(curves, indent=1))
+  begun = next(iter(curves.values()))[0][0]
+  print(
+    f"\n{args.problems}, {args.seconds:g} s ({args.clock}) each, seeds "
+    f"{args.seeds}; the first policy: greedy {begun['greedy']:.1%}\n\n"
+    f"{table(curves, args)}"
+  )
+  methods = [k for k in begun if k[:4] in ("gree", "mcts")]
+  panels = {
+    method: {
+      name: [
+        [point | {"share": point[method]} for point in points]
+        for points in runs
+      ]
+      for name, runs in curves.items()
+    }
+    for method in methods
+  }
+  picture = args.workdir / "learners.png"
+  if plots.compare(panels, picture, "share"):
+    print(f"\npicture: {picture}")
+
+
+if __name__ == "__main__":
+  main()

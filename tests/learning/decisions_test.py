@@ -1,0 +1,265 @@
+"""What is made of episodes, against loops over them."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+import some_episodes
+import unoptimized
+
+from alphallm import types
+from alphallm.learning import (
+  actor_critic,
+  cloning,
+  decisions,
+  dpo,
+  objective,
+  policy_gradient,
+  ppo,
+  reinforce,
+)
+
+B, M, G = 4, 5, 2
+SETTING = objective.Setting(discount=0.9, group_size=G)
+KINDS = "reset", "append"
+
+
+def made(what, kind, nodes=None):
+  episodes, done = some_episodes.make(kind, (B, M))
+  run = unoptimized.jit(
+    lambda *args: what.examples(*args, jax.random.key(0), SETTING)
+  )
+  return episodes, done, *map(plain, run(episodes, done, nodes))
+
+
+def plain(tree):
+  return jax.tree.map(np.asarray, tree)
+
+
+def problems(done):
+  """Return the attempts of each group of slots at each of its problems."""
+  for first in range(0, B, G):
+    places = [np.flatnonzero(done[first + g]) for g in range(G)]
+    for j in range(M):
+      yield [
+        (first + g, int(places[g][j])) if j < len(places[g]) else None
+        for g in range(G)
+      ]
+
+
+@pytest.mark.parametrize("group_size", [1, 2])
+def test_attempts_at_a_problem_stand_side_by_side(group_size):
+  episodes, done = some_episodes.make("reset", (B, M))
+  run = unoptimized.jit(decisions.attempts, static_argnums=2)
+  found, valid = plain(run(episodes, done, group_size))
+  for first in range(0, B, group_size):
+    for j in range(M):
+      for g in range(group_size):
+        row = first // group_size * M + j
+        places = np.flatnonzero(done[first + g])
+        assert valid[row, g] == (j < len(places))
+        if valid[row, g]:
+          one = jax.tree.map(lambda x, r=row, g=g: x[r, g], found)
+          at = first + g, places[j]
+          expected = jax.tree.map(lambda x, at=at: x[at], episodes)
+          jax.tree.map(np.testing.assert_array_equal, one, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mean", ["sequence", "token"])
+def test_groups_become_decisions(kind, mean):
+  what = ppo.GRPO(use_std=False, mean=mean, dynamic_sampling=True)
+  episodes, done, found, keep = made(what, kind)
+  d = episodes.ends.shape[-1]
+  rows = iter(range(len(keep)))
+  counted = 0
+  for group in problems(done):
+    there = [x for x in group if x]
+    solved = [float(episodes.solved[x]) for x in there]
+    for place in group:
+      row = [next(rows) for _ in range(d if kind == "reset" else 1)]
+      at = lambda t: (row[t], 0) if kind == "reset" else (row[0], t)  # noqa: B023
+      learned = place and len(set(solved)) > 1
+      n = int(episodes.num_steps[place]) if learned else 0
+      tokens = episodes.step_lengths[place][:n].sum() if learned else 1
+      kept = False
+      for t in range(d):
+        mask = t < n and episodes.mask[place][t]
+        assert found.mask[at(t)] == mask
+        kept |= bool(mask)
+        if not mask:
+          assert found.weights[at(t)] == 0
+          continue
+        counted += 1
+        advantage = float(episodes.solved[place]) - np.mean(solved)
+        np.testing.assert_allclose(
+          found.advantages[at(t)], advantage, atol=1e-6
+        )
+        weight = 1 / tokens if mean == "sequence" else 1.0
+        np.testing.assert_allclose(found.weights[at(t)], weight, rtol=1e-6)
+        step = episodes.steps[place][t]
+        np.testing.assert_array_equal(found.candidates[at(t)][0], step)
+        assert found.lengths[at(t)] == episodes.step_lengths[place][t]
+        assert found.ends[at(t)] == episodes.ends[place][t]
+      if kind == "append":
+        assert keep[row[0]] == kept
+      if learned:
+        context = episodes.contexts[place][0]
+        np.testing.assert_array_equal(found.context[row[0]], context)
+  assert counted > 5
+
+
+def test_advantages_of_ppo_are_normalized():
+  *_, found, _ = made(ppo.PPO(), "reset")
+  # Of all steps there are, trained on or not; here of those trained on.
+  there = found.mask[:, 0] > 0
+  assert 0.3 < np.std(found.advantages[there]) < 3
+  *_, raw, _ = made(dataclasses.replace(ppo.PPO(), normalize=False), "reset")
+  slope, _ = np.polyfit(
+    raw.advantages[there].ravel(), found.advantages[there].ravel(), 1
+  )
+  exact = (found.advantages - slope * raw.advantages)[there]
+  np.testing.assert_allclose(exact, exact.mean(), atol=1e-4)
+
+
+@pytest.mark.parametrize("baseline", ["none", "mean", "value"])
+def test_returns_less_a_baseline(baseline):
+  what = reinforce.Reinforce(baseline=baseline)
+  episodes, done, found, _ = made(what, "reset")
+  expected, d = [], episodes.ends.shape[-1]
+  for group in problems(done):
+    for place in group:
+      for t in range(d):
+        if place is None or t >= episodes.num_steps[place]:
+          expected.append(None)
+          continue
+        to_go = int(episodes.num_steps[place]) - 1 - t
+        came = 0.9**to_go * float(episodes.solved[place])
+        value = episodes.root_values[place][t] if baseline == "value" else 0
+        expected.append((came, came - value, episodes.mask[place][t]))
+  mean = np.mean([x[0] for x in expected if x]) if baseline == "mean" else 0
+  for row, x in enumerate(expected):
+    if x and x[2]:
+      np.testing.assert_allclose(found.values[row, 0], x[0], rtol=1e-5)
+      np.testing.assert_allclose(
+        found.advantages[row, 0, 0], x[1] - mean, atol=1e-5
+      )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_of_solutions(kind):
+  episodes, done, found, keep = made(dpo.DPO(), kind)
+  for row, group in enumerate(problems(done)):
+    solved = {bool(episodes.solved[x]): x for x in group if x}
+    assert keep[row] == (len(solved) == 2)
+    if keep[row]:
+      for side, place in enumerate((solved[True], solved[False])):
+        contexts = episodes.contexts[place]
+        np.testing.assert_array_equal(found.context[row, side], contexts)
+  assert any(keep)
+
+
+def test_solved_steps_are_cloned():
+  what = cloning.Cloning(failure_share=0.0, most_per_problem=1)
+  episodes, done, found, keep = made(what, "reset")
+  rows, d = 0, episodes.ends.shape[-1]
+  for group in problems(done):
+    cloned = 0
+    for place in group:
+      learned = keep[rows : rows + d] & (
+        found.weights[rows : rows + d, 0, 0] > 0
+      )
+      if learned.any():
+        cloned += 1
+        assert place and episodes.solved[place]
+        for t in np.flatnonzero(learned):
+          step = episodes.steps[place][t]
+          np.testing.assert_array_equal(found.candidates[rows + t, 0, 0], step)
+      rows += d
+    assert cloned <= 1
+  assert rows == len(keep)
+
+
+def test_what_a_search_chose_by():
+  episodes, _ = some_episodes.make("reset", (B, M))
+  chosen = np.asarray(episodes.candidates)[..., 1, :]
+  episodes = episodes.replace(steps=chosen)
+  found = np.exp(actor_critic.log_prob_of_search(episodes))
+  same = np.all(
+    np.asarray(episodes.candidates) == chosen[..., None, :], axis=-1
+  )
+  expected = (same * np.asarray(episodes.weights)).sum(-1)
+  np.testing.assert_allclose(found, np.maximum(expected, 1e-6), rtol=1e-5)
+
+
+def some_nodes():
+  rng = np.random.default_rng(0)
+  lead, k, t, c = (B, M, 3), 4, 2, 9
+  visits = rng.integers(0, 4, (*lead, k))
+  return types.Visited(
+    context=rng.integers(1, 9, (*lead, c)).astype(np.int32),
+    end=rng.integers(1, c, lead).astype(np.int32),
+    candidates=rng.integers(1, 9, (*lead, k, t)).astype(np.int32),
+    lengths=rng.integers(1, t + 1, (*lead, k)).astype(np.int32),
+    weights=rng.dirichlet(np.ones(k), lead).astype(np.float32),
+    qvalues=(rng.random((*lead, k)) * (visits > 0)).astype(np.float32),
+    visits=visits.astype(np.int32),
+    value=rng.random(lead).astype(np.float32),
+    share=np.ones(lead, np.float32),
+    mask=rng.random(lead) < 0.7,
+  )
+
+
+def test_nodes_become_decisions():
+  nodes = some_nodes()
+  *_, found, keep = made(
+    dataclasses.replace(ppo.TreePPO(), normalize=False), "reset", nodes
+  )
+  for row, at in enumerate(np.ndindex(nodes.mask.shape)):
+    total = nodes.visits[at].sum()
+    assert keep[row] == (nodes.mask[at] and total > 0)
+    seen = nodes.visits[at] > 0
+    expected = np.where(seen, nodes.qvalues[at] - nodes.value[at], 0)
+    np.testing.assert_allclose(found.advantages[row, 0], expected, atol=1e-6)
+    share = nodes.visits[at] / max(total, 1)
+    np.testing.assert_allclose(found.weights[row, 0], share, rtol=1e-6)
+
+
+def test_nodes_become_pairs():
+  nodes = some_nodes()
+  what = dpo.StepDPO(least_gap=0.2, least_visits=1)
+  *_, found, keep = made(what, "reset", nodes)
+  pairs = 0
+  for row, at in enumerate(np.ndindex(nodes.mask.shape)):
+    assert keep[row] == nodes.mask[at]
+    seen = np.flatnonzero(nodes.visits[at])
+    qvalues = nodes.qvalues[at][seen]
+    is_pair = len(seen) > 0 and np.ptp(qvalues) >= 0.2
+    np.testing.assert_array_equal(found.weights[row, 0], [is_pair] * 2)
+    if is_pair:
+      pairs += 1
+      for side, place in enumerate((qvalues.argmax(), qvalues.argmin())):
+        step = nodes.candidates[at][seen[place]]
+        np.testing.assert_array_equal(found.candidates[row, 0, side], step)
+  assert pairs
+
+
+def test_nodes_are_kept_by_their_visits():
+  nodes = some_nodes().replace(mask=np.ones((B, M, 3), bool))
+  nodes = nodes.replace(share=np.full((B, M, 3), 0.25, np.float32))
+  draw = unoptimized.jit(functools.partial(decisions.of_nodes, nodes))
+  kept = [np.asarray(draw(jax.random.key(i))[1]) for i in range(50)]
+  np.testing.assert_allclose(np.mean(kept), 0.25, atol=0.03)
+
+
+def test_options_are_checked():
+  with pytest.raises(ValueError, match="mean='word' is none of"):
+    ppo.GRPO(mean="word")
+  with pytest.raises(ValueError, match="baseline='x' is none of"):
+    reinforce.Reinforce(baseline="x")
+  with pytest.raises(ValueError, match="behaviour='x' is neither"):
+    actor_critic.ActorCritic(behaviour="x")
+  with pytest.raises(ValueError, match="a='x' is none of"):
+    policy_gradient.check("a", "x", ("b",))

@@ -1,0 +1,78 @@
+"""What is refused of learners, and what their configs make."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from alphallm import config
+from alphallm.learning import kinds
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "learners"
+NAMES = sorted(
+  path.stem
+  for path in CONFIGS.glob("*.py")
+  if path.stem not in ("__init__", "base")
+)
+
+
+def load(name, problems="tiny"):
+  module = importlib.import_module(f"configs.learners.{name}")
+  return module.get_config(problems)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_configs_make_runs(name):
+  for problems in ("tiny", "blocks_world", "countdown"):
+    config.make_stages(load(name, problems))
+
+
+def test_every_kind_has_a_config():
+  used = {load(name).learner.kind for name in NAMES}
+  assert used == set(kinds.KINDS)
+
+
+@pytest.mark.parametrize(
+  "name, changes, words",
+  [
+    ("ppo", {"learner.kind": "TRPO"}, "learner.kind='TRPO' is none of"),
+    ("ppo", {"learner.beta": 0.1}, "learner.beta is unknown"),  # of DPO
+    ("ppo", {"learner.clip": 0.0}, "learner.clip=0.0 must be above 0"),
+    ("ppo", {"learner.unit": "word"}, "unit='word' is none of step, token"),
+    ("ppo", {"learner.kl_weight": 0.1}, "kl_weight=0.1 needs"),
+    ("ppo", {"learner.kl_target": 0.1}, "kl_target=0.1 needs a kl_weight"),
+    ("ppo", {"learner.reference_every": 5}, "nothing refers to it"),
+    ("ppo", {"learner.max_age": 0}, "max_age=0: PPO learns from what the"),
+    ("ppo", {"learner.augment": True}, "augment=True: PPO compares with"),
+    ("ppo", {"learner.optimizer": "sgd"}, "optimizer='sgd' is none of"),
+    ("ppo", {"learner.accumulate": 3}, "no multiple of accumulate=3"),
+    ("ppo", {"selfplay.group_size": 0}, "group_size=0: PPO needs at least 1"),
+    ("ppo", {"selfplay.greedy_first": True}, "greedy_first needs group_size"),
+    ("ppo", {"search.permission": "checker"}, "play_solution=True: PPO"),
+    ("grpo", {"selfplay.group_size": 1}, "GRPO needs at least 2"),
+    ("grpo", {"selfplay.group_size": 3}, "no multiple of group_size=3"),
+    ("grpo", {"selfplay.greedy_first": True}, "what ReMax needs, and no"),
+    ("remax", {"selfplay.greedy_first": False}, "what ReMax needs"),
+    ("remax", {"search.num_candidates": 2}, "a search is not greedy"),
+    ("dpo", {"learner.reference_every": 0}, "'DPO' needs a reference"),
+    ("dpo", {"learner.loss_kind": "sft"}, "loss='sft' is none of dpo, ipo"),
+    ("alphazero", {"learner.td_lambda": 0.5}, "td_lambda below 1 needs"),
+    ("tree_ppo", {"search.num_simulations": 0}, "learns from trees"),
+    ("cloning", {"learner.learn_from": "wins"}, "is none of solved, all"),
+    ("warm_up", {"before": (3,)}, "before[0]=3 is not a dict"),
+    ("warm_up", {"before": ({"patience": -1},)}, "patience=-1 must be"),
+    ("warm_up", {"before": ({"learner": {"clip": 1}},)}, "before[0]: config"),
+  ],
+)
+def test_what_does_not_fit_is_refused(name, changes, words):
+  settings = load(name)
+  for key, value in changes.items():
+    room, _, last = key.rpartition(".")
+    with settings.unlocked():
+      target = settings[room] if room else settings
+      target[last] = value
+  with pytest.raises(config.UserError) as refused:
+    config.make_stages(settings)
+  message = str(refused.value)
+  assert message.startswith("config.") and words in message
+  assert "\n" not in message
