@@ -9,6 +9,7 @@ from alphallm.tasks.puzzles import Puzzles
 from alphallm.tasks.questions import Questions
 from alphallm.tasks.sums import Sums
 from alphallm.tasks.text import Text, on_host
+from alphallm.tasks.thoughts import Thoughts
 
 __all__ = [
   "BlocksWorld",
@@ -20,5 +21,6 @@ __all__ = [
   "Sums",
   "Task",
   "Text",
+  "Thoughts",
   "on_host",
 ]
