@@ -52,7 +52,14 @@ class Run:
 
 
 # The tasks that draw their own problems.
-_TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
+_TASKS = (
+  "BlocksWorld",
+  "Countdown",
+  "Game24",
+  "GradeSchool",
+  "Sums",
+  "Thoughts",  # about the problems of `source`, one of the others
+)
 
 
 def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
@@ -76,12 +83,12 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
       raise UserError(f"config.{room}={settings[room]!r} is not a dict")
   values.check_value("seed", settings["seed"], int)
   if "pretrained" in settings["model"]:
-    source, vocabulary, shape = _pretrained(settings["model"], workdir)
-    task = _make_task(settings["task"], vocabulary)
+    source, vocabulary, shape = pretrained_parts(settings["model"], workdir)
+    task = make_task(settings["task"], vocabulary)
   else:
     source = None
-    task = _make_task(settings["task"], _own_tokenizer(workdir))
-    shape = _make(
+    task = make_task(settings["task"], own_tokenizer(workdir))
+    shape = make_part(
       transformer.TransformerConfig,
       "model",
       settings["model"],
@@ -91,22 +98,24 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
     seed=settings["seed"],
     task=task,
     model=transformer.PolicyValueTransformer(shape),
-    search=_make(
+    search=make_part(
       tree_search.SearchConfig,
       "search",
       settings["search"],
       policy=make_policy(settings["search"]),
     ),
-    selfplay=_make(selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]),
-    learner=_make(learner.LearnerConfig, "learner", settings["learner"]),
-    train=_make(TrainConfig, "train", settings["train"]),
+    selfplay=make_part(
+      selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]
+    ),
+    learner=make_part(learner.LearnerConfig, "learner", settings["learner"]),
+    train=make_part(TrainConfig, "train", settings["train"]),
     pretrained=source,
   )
   _check_together(run)
   return run
 
 
-def _pretrained(settings: dict[str, Any], workdir):
+def pretrained_parts(settings: dict[str, Any], workdir):
   """Return where a pretrained model lies, its tokenizer, and its shape.
 
   Args:
@@ -131,7 +140,7 @@ def _pretrained(settings: dict[str, Any], workdir):
   return source, vocabulary, shape
 
 
-def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
+def own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
   """Return the tokenizer that a workdir holds, if any."""
   path = pathlib.Path(workdir or "") / "tokenizer.model"
   if workdir is None or not path.exists():
@@ -142,13 +151,19 @@ def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
     raise UserError(f"{path} is damaged: {error}") from error
 
 
-def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
+def make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
+  """Return the task of the config's room `task`, by the vocabulary, if any."""
   kind = settings.pop("kind", None)
   if kind not in _TASKS:
     raise UserError(f"config.task.kind={kind!r} is none of {', '.join(_TASKS)}")
+  if kind == "Thoughts":
+    source = settings.get("source")
+    if not isinstance(source, dict):
+      raise UserError(f"config.task.source={source!r} is no task's settings")
+    settings["source"] = make_task(dict(source), vocabulary)
   if vocabulary is not None:
     settings["tokenizer"] = vocabulary
-  task = _make(getattr(tasks, kind), "task", settings)
+  task = make_part(getattr(tasks, kind), "task", settings)
   for split in ("train", "test"):
     try:
       task.sample_numpy(np.random.default_rng(0), 1, split)
@@ -177,7 +192,9 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
   return kinds[kind](**settings)
 
 
-def _make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
+def make_part(
+  cls: type, room: str, settings: dict[str, Any], **given: Any
+) -> Any:
   """Return a dataclass of a room's settings; `given` are not from the user."""
   kinds = {field.name: field.type for field in dataclasses.fields(cls)}
   settings = {k: v for k, v in settings.items() if k != "policy"}

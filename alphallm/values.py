@@ -32,6 +32,11 @@ _MAY_BE_ZERO = {
   "learner.kl_weight",
   "learner.worked",
   "learner.average",
+  "tuning.warmup_steps",
+  "tuning.final_rate",
+  "tuning.b2",
+  "tuning.weight_decay",
+  "tuning.average",
 }
 _AT_MOST_ONE = {
   "train.level_up",
@@ -44,6 +49,9 @@ _AT_MOST_ONE = {
   "learner.final_rate",
   "learner.b2",
   "learner.average",
+  "tuning.final_rate",
+  "tuning.b2",
+  "tuning.average",
 }
 
 

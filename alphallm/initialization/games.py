@@ -51,7 +51,7 @@ class Game(abc.ABC):
 
   @abc.abstractmethod
   def value(self, state: Any) -> float | None:
-    """Return what can be told of a state at a glance, in [0, 1], if anything."""
+    """Return what is told of a state at a glance, in [0, 1], if anything."""
 
   @abc.abstractmethod
   def analysis(self, state: Any) -> str:
@@ -111,7 +111,9 @@ class Countdown(Game):
         if i == j:
           continue
         for sign, result in self._results(a, b):
-          rest = [result if k == i else x for k, x in enumerate(state) if k != j]
+          rest = [
+            result if k == i else x for k, x in enumerate(state) if k != j
+          ]
           if tuple(sorted(rest)) not in known:
             known.add(tuple(sorted(rest)))
             found.append((f"{a}{sign}{b}={result}", tuple(rest)))

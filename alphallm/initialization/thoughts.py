@@ -9,6 +9,7 @@ from typing import Any
 
 from alphallm.tasks import thoughts
 
+_MARKS = tuple(thoughts.MARKS.values())
 _FIELDS = (
   "step",
   "state",
@@ -103,7 +104,7 @@ def _visits(tree) -> list[tuple[Mapping[str, Any], Any]]:
     node, parent = open_nodes.pop()
     _check(node, parent)
     found.append((node, parent))
-    open_nodes += [(child, node) for child in reversed(node.get("children", ()))]
+    open_nodes += [(child, node) for child in node.get("children", ())[::-1]]
   place = {id(node): i for i, (node, _) in enumerate(found)}
   if len(place) < len(found):
     raise ValueError("a node of the tree stands in it twice")
@@ -126,7 +127,7 @@ def _check(node, parent) -> None:
       continue
     if not isinstance(text, str) or not text or "\n" in text:
       raise ValueError(f"{_of(node)}: its {field} is not a line of text")
-    if any(mark in text for mark in (*thoughts.MARKS.values(), thoughts.ANSWER)):
+    if any(mark in text for mark in (*_MARKS, thoughts.ANSWER)):
       raise ValueError(f"{_of(node)}: its {field} holds a mark")
   value = node.get("value")
   if value is not None and not 0 <= value <= 1:
