@@ -72,28 +72,8 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   Raises:
     UserError: if a value is missing, unknown or out of range.
   """
-  settings = config.to_dict()
-  kinds = {field.name: field.type for field in dataclasses.fields(Run)}
-  kinds.pop("pretrained")
-  values.check_names("", settings, kinds)
-  for room in kinds:
-    if room not in settings:
-      raise UserError(f"config.{room} is missing")
-    if room != "seed" and not isinstance(settings[room], dict):
-      raise UserError(f"config.{room}={settings[room]!r} is not a dict")
-  values.check_value("seed", settings["seed"], int)
-  if "pretrained" in settings["model"]:
-    source, vocabulary, shape = pretrained_parts(settings["model"], workdir)
-    task = make_task(settings["task"], vocabulary)
-  else:
-    source = None
-    task = make_task(settings["task"], own_tokenizer(workdir))
-    shape = make_part(
-      transformer.TransformerConfig,
-      "model",
-      settings["model"],
-      vocab_size=task.vocab_size,
-    )
+  settings = rooms_of(config, Run)
+  source, task, shape = make_policy_parts(settings, workdir)
   run = Run(
     seed=settings["seed"],
     task=task,
@@ -115,7 +95,48 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   return run
 
 
-def pretrained_parts(settings: dict[str, Any], workdir):
+def rooms_of(config: Any, run: type) -> dict[str, Any]:
+  """Return a config as plain values, which has the rooms of a kind of run.
+
+  Raises:
+    UserError: if one is missing, unknown or no room.
+  """
+  settings = config.to_dict()
+  rooms = [field.name for field in dataclasses.fields(run)]
+  rooms.remove("pretrained")
+  values.check_names("", settings, rooms)
+  for room in rooms:
+    if room not in settings:
+      raise UserError(f"config.{room} is missing")
+    if room != "seed" and not isinstance(settings[room], dict):
+      raise UserError(f"config.{room}={settings[room]!r} is not a dict")
+  values.check_value("seed", settings["seed"], int)
+  return settings
+
+
+def make_policy_parts(
+  settings: dict[str, Any], workdir: pathlib.Path | None
+) -> tuple[pathlib.Path | None, tasks.Task, transformer.TransformerConfig]:
+  """Return where a pretrained model lies, if any, the task, and the shape.
+
+  Args:
+    settings: with the rooms `task` and `model`.
+    workdir: as of `make_run`.
+  """
+  if "pretrained" in settings["model"]:
+    source, vocabulary, shape = _pretrained(settings["model"], workdir)
+    return source, _make_task(settings["task"], vocabulary), shape
+  task = _make_task(settings["task"], _own_tokenizer(workdir))
+  shape = make_part(
+    transformer.TransformerConfig,
+    "model",
+    settings["model"],
+    vocab_size=task.vocab_size,
+  )
+  return None, task, shape
+
+
+def _pretrained(settings: dict[str, Any], workdir):
   """Return where a pretrained model lies, its tokenizer, and its shape.
 
   Args:
@@ -140,7 +161,7 @@ def pretrained_parts(settings: dict[str, Any], workdir):
   return source, vocabulary, shape
 
 
-def own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
+def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
   """Return the tokenizer that a workdir holds, if any."""
   path = pathlib.Path(workdir or "") / "tokenizer.model"
   if workdir is None or not path.exists():
@@ -151,7 +172,7 @@ def own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
     raise UserError(f"{path} is damaged: {error}") from error
 
 
-def make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
+def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
   """Return the task of the config's room `task`, by the vocabulary, if any."""
   kind = settings.pop("kind", None)
   if kind not in _TASKS:
@@ -160,7 +181,7 @@ def make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
     source = settings.get("source")
     if not isinstance(source, dict):
       raise UserError(f"config.task.source={source!r} is no task's settings")
-    settings["source"] = make_task(dict(source), vocabulary)
+    settings["source"] = _make_task(dict(source), vocabulary)
   if vocabulary is not None:
     settings["tokenizer"] = vocabulary
   task = make_part(getattr(tasks, kind), "task", settings)
@@ -256,12 +277,7 @@ def _check_together(run: Run) -> None:
     except NotImplementedError as error:
       raise UserError(f"config.learner.augment=True: {error}") from error
   if search.rules_propose:
-    drawn = task.sample_numpy(np.random.default_rng(0), 1, "train")
-    propose = lambda p: task.random_step(jax.random.key(0), task.init(p))
-    try:
-      jax.eval_shape(propose, jax.tree.map(lambda x: x[0], drawn))
-    except NotImplementedError as error:
-      raise UserError(f"config.search.rules_propose=True: {error}") from error
+    check_proposes(task, "config.search.rules_propose=True")
   for name in ("first_level", "eval_level"):
     level = getattr(run.train, name)
     if level and level not in task.levels:
@@ -277,6 +293,16 @@ def _check_together(run: Run) -> None:
       f"config.learner.capacity={run.learner.capacity} is less than one "
       f"iteration may bring, {most}"
     )
+
+
+def check_proposes(task: tasks.Task, wish: str) -> None:
+  """Raise, naming the `wish` for it, if no rule of the task proposes steps."""
+  drawn = task.sample_numpy(np.random.default_rng(0), 1, "train")
+  propose = lambda p: task.random_step(jax.random.key(0), task.init(p))
+  try:
+    jax.eval_shape(propose, jax.tree.map(lambda x: x[0], drawn))
+  except NotImplementedError as error:
+    raise UserError(f"{wish}: {error}") from error
 
 
 def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:

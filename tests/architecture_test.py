@@ -38,6 +38,8 @@ FLOORS = {
   "trainer": 7,
   "words": 7,
   "asking": 7,
+  "tuning": 7,
+  "finetune": 8,
   "evaluate": 8,
   "train": 8,
   "solve": 8,

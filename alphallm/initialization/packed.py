@@ -57,9 +57,12 @@ class Place:
     return cls(**{**saved, "waiting": waiting})
 
 
+START = Place()
+
+
 def batches(
   source: documents.Source,
-  place: Place = Place(),
+  place: Place = START,
   *,
   batch_size: int,
   length: int,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from alphallm.initialization import documents, games, searchers, thoughts
+from alphallm.tasks import base
 from alphallm.tasks import thoughts as thoughts_task
 
 _BLOCK = 64  # problems drawn at a time
@@ -18,14 +19,13 @@ class TraceConfig:
   """Which searches become thoughts.
 
   One searcher, heuristic and width is drawn for each problem. Of those that
-  find no solution within `max_visits`, or whose thought is longer than
-  `max_tokens`, there is no document.
+  find no solution within `max_visits`, or whose thought has no room in the
+  task, there is no document.
   """
 
   min_width: int = 1  # ways on from a state that are tried
   max_width: int = 5
   max_visits: int = 24  # states visited
-  max_tokens: int = 512  # of prompt and thought together
 
   def __post_init__(self):
     if self.min_width > self.max_width:
@@ -35,13 +35,18 @@ class TraceConfig:
 
 
 class Traces:
-  """A source of thoughts about problems of the split `train`."""
+  """A source of thoughts about the problems of a split."""
 
   def __init__(
-    self, task: thoughts_task.Thoughts, config: TraceConfig, seed: int
+    self,
+    task: thoughts_task.Thoughts,
+    config: TraceConfig,
+    split: base.Split,
+    seed: int,
   ):
-    self._task, self._config, self._seed = task, config, seed
-    self._block = functools.lru_cache(maxsize=2)(self._draw)
+    self._task, self._config = task, config
+    self._split, self._seed = split, seed
+    self._block = functools.lru_cache(maxsize=4)(self._draw)
 
   def read(self, index: int) -> documents.Document | None:
     game = self._block(index // _BLOCK)[index % _BLOCK]
@@ -50,18 +55,17 @@ class Traces:
     thought = thoughts.from_tree(tree)
     if thoughts.answer(thought) is None:
       return None
-    encode = self._task.tokenizer.encode
-    document = documents.of(
-      (encode(tree["state"] + "\n"), False),
-      ([*encode(thought), self._task.tokenizer.eos_id], True),
-    )
-    fits = len(document.tokens) <= self._config.max_tokens
-    return document if fits else None
+    tokenizer = self._task.tokenizer
+    response = [*tokenizer.encode(thought), tokenizer.eos_id]
+    if not self._task.has_room(response):
+      return None
+    prompt = tokenizer.encode(tree["state"] + "\n")
+    return documents.of((prompt, False), (response, True))
 
   def _draw(self, block: int) -> list[games.Game]:
     rng = np.random.default_rng([self._seed, 0, block])
     source = self._task.source
-    return games.of(source, source.sample_numpy(rng, _BLOCK, "train"))
+    return games.of(source, source.sample_numpy(rng, _BLOCK, self._split))
 
 
 def search(

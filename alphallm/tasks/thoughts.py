@@ -19,6 +19,7 @@ source task writes them, and then the end of the sequence. The source's own
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import chex
@@ -79,6 +80,7 @@ class Thoughts(text.Text):
     tokenizer: holds the marks, a token each; `None`: `default_tokenizer`.
     max_steps: lines of a thought, at most.
     max_step_tokens: of a line, at most.
+    max_tokens: of a whole thought, at most.
   """
 
   source: base.Task
@@ -86,6 +88,7 @@ class Thoughts(text.Text):
   max_prompt_tokens: int = 0  # the source's
   max_step_tokens: int = 32
   max_steps: int = 48
+  max_tokens: int = 512
 
   name: ClassVar[str] = "thoughts"
 
@@ -113,17 +116,23 @@ class Thoughts(text.Text):
     """The token before the answer."""
     return self.tokenizer.id(ANSWER)
 
-  def whole(self, max_tokens: int | None = None) -> "Thoughts":
-    """Return the task with a whole thought as its only step.
-
-    Args:
-      max_tokens: of a thought; `None`: as many as all lines together.
-    """
+  def whole(self) -> "Thoughts":
+    """Return the task with a whole thought as its only step."""
     return dataclasses.replace(
       self,
       delimiter_ids=(),
       max_steps=1,
-      max_step_tokens=max_tokens or self.max_response_tokens,
+      max_step_tokens=self.max_tokens,
+    )
+
+  def has_room(self, response: Sequence[int]) -> bool:
+    """Return whether a thought can be sampled whole, and line by line."""
+    ends = np.flatnonzero(np.isin(response, self.stop_ids))
+    lines = np.diff(ends, prepend=-1)
+    return (
+      len(response) <= self.max_tokens
+      and len(lines) <= self.max_steps
+      and lines.max(initial=0) <= self.max_step_tokens
     )
 
   def pose(self, problems: Any) -> text.Problem:
