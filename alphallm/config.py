@@ -115,18 +115,25 @@ def rooms_of(config: Any, run: type) -> dict[str, Any]:
 
 
 def make_policy_parts(
-  settings: dict[str, Any], workdir: pathlib.Path | None
+  settings: dict[str, Any],
+  workdir: pathlib.Path | None,
+  vocabulary: pathlib.Path | None = None,
 ) -> tuple[pathlib.Path | None, tasks.Task, transformer.TransformerConfig]:
   """Return where a pretrained model lies, if any, the task, and the shape.
 
   Args:
     settings: with the rooms `task` and `model`.
     workdir: as of `make_run`.
+    vocabulary: a file with the tokenizer, where the workdir has none; `None`:
+      the task's own.
   """
   if "pretrained" in settings["model"]:
     source, vocabulary, shape = _pretrained(settings["model"], workdir)
     return source, _make_task(settings["task"], vocabulary), shape
-  task = _make_task(settings["task"], _own_tokenizer(workdir))
+  kept = pathlib.Path(workdir or "") / "tokenizer.model"
+  if workdir is None or not kept.exists():
+    kept = vocabulary
+  task = _make_task(settings["task"], kept and _read_tokenizer(kept))
   shape = make_part(
     transformer.TransformerConfig,
     "model",
@@ -161,15 +168,14 @@ def _pretrained(settings: dict[str, Any], workdir):
   return source, vocabulary, shape
 
 
-def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
-  """Return the tokenizer that a workdir holds, if any."""
-  path = pathlib.Path(workdir or "") / "tokenizer.model"
-  if workdir is None or not path.exists():
-    return None
+def _read_tokenizer(path: pathlib.Path) -> tokenizer.Tokenizer:
+  """Return the tokenizer of a file, one that was trained here."""
   try:
     return tokenizer.Tokenizer.load(path)
   except ValueError as error:
     raise UserError(f"{path} is damaged: {error}") from error
+  except OSError as error:
+    raise UserError(f"{path}: {error.strerror}") from error
 
 
 def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:

@@ -128,13 +128,21 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
     UserError: if a value is missing, unknown or out of range.
   """
   settings = config_lib.rooms_of(config, Tuning)
-  source, task, shape = config_lib.make_policy_parts(settings, workdir)
-  data = dict(settings["data"])
-  kind = data.pop("kind", None)
+  options = dict(settings["data"])
+  kind = options.pop("kind", None)
   if kind not in _DATA:
     raise values.UserError(
       f"config.data.kind={kind!r} is none of {', '.join(_DATA)}"
     )
+  data = config_lib.make_part(_DATA[kind], "data", options)
+  vocabulary = getattr(data, "vocabulary", "")
+  if vocabulary and "pretrained" in settings["model"]:
+    raise values.UserError(
+      f"config.data.vocabulary={vocabulary}: config.model.pretrained has one"
+    )
+  source, task, shape = config_lib.make_policy_parts(
+    settings, workdir, pathlib.Path(vocabulary) if vocabulary else None
+  )
   if kind in _NEEDS and not isinstance(task, _NEEDS[kind][0]):
     raise values.UserError(f"config.data.kind={kind!r} needs {_NEEDS[kind][1]}")
   if kind == "rules":
@@ -143,7 +151,7 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
     seed=settings["seed"],
     task=task,
     model=transformer.PolicyValueTransformer(shape),
-    data=config_lib.make_part(_DATA[kind], "data", data),
+    data=data,
     tuning=config_lib.make_part(TuningConfig, "tuning", settings["tuning"]),
     train=config_lib.make_part(ScheduleConfig, "train", settings["train"]),
     pretrained=source,

@@ -64,13 +64,13 @@ def get_config(size: str = "full"):
   if size == "full":
     return config
   config.task.source.num_numbers = 3
-  config.task.update(max_steps=40, max_step_tokens=24, max_tokens=256)
-  config.model.update(num_layers=3, embed_dim=96, head_dim=24, mlp_dim=256)
+  config.task.update(max_steps=40, max_step_tokens=24, max_tokens=192)
+  config.model.update(num_layers=3, embed_dim=64, head_dim=16, mlp_dim=192)
   config.data.update(max_width=3, max_visits=16)
-  config.tuning.update(batch_size=16, row_tokens=512, learning_rate=3e-3)
-  config.tuning.update(warmup_steps=100, decay_steps=1_000)
-  config.train.update(num_steps=1_000, evaluate_every=250, log_every=10)
-  config.train.checkpoint_every = 250
+  config.tuning.update(batch_size=24, row_tokens=256, learning_rate=3e-3)
+  config.tuning.update(warmup_steps=50, decay_steps=800)
+  config.train.update(num_steps=800, evaluate_every=200, log_every=10)
+  config.train.update(checkpoint_every=100, num_eval_problems=64)
   if size == "ci":
     config.model.update(num_layers=1, embed_dim=32, head_dim=8, mlp_dim=64)
     config.task.max_tokens = 128

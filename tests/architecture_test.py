@@ -40,6 +40,8 @@ FLOORS = {
   "asking": 7,
   "tuning": 7,
   "finetune": 8,
+  "behaviours": 8,
+  "vocabulary": 8,
   "evaluate": 8,
   "train": 8,
   "solve": 8,

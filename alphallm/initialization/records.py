@@ -11,6 +11,7 @@ Each ends with the end-of-sequence token, a chat as its template says.
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class RecordsConfig:
   data_dir: str = ""  # where it lies
   split: str = "train"  # of it; also a slice
   validation_every: int = 50  # of so many records one is for validation
+  vocabulary: str = ""  # a file of `alphallm.vocabulary`; "": the task's own
 
   def __post_init__(self):
     if bool(self.path) == bool(self.dataset):
@@ -106,6 +108,28 @@ class WorkedAnswers:
     )
 
 
+def read_corpus(path) -> list[str]:
+  """Return the lines of a corpus, none of them empty.
+
+  Args:
+    path: a file of records (`.json`, `.jsonl`), of which all texts are taken,
+      or of text.
+
+  Raises:
+    ValueError: one line that says what is wrong.
+  """
+  if pathlib.Path(path).suffix not in (".json", ".jsonl"):
+    return [line for line, _ in questions.read_lines(path)]
+  lines = []
+  for record, where in questions.read_records(path):
+    try:
+      texts = _texts(record)
+    except ValueError as error:
+      raise ValueError(f"{where}: {error}") from error
+    lines += [line for text in texts for line in text.splitlines() if line]
+  return lines
+
+
 def encode(
   tokenizer: vocabulary.Vocabulary, record: Mapping[str, Any]
 ) -> documents.Document:
@@ -116,7 +140,7 @@ def encode(
   """
   starts, end = list(tokenizer.marks.prefix_ids), [tokenizer.eos_id]
   if "messages" in record:
-    return _encode_chat(tokenizer, record["messages"])
+    return _encode_chat(tokenizer, _messages(record))
   if "text" in record:
     text = tokenizer.encode(_text(record, "text"))
     return documents.of(([*starts, *text, *end], True))
@@ -127,13 +151,26 @@ def encode(
   )
 
 
-def _encode_chat(tokenizer, messages) -> documents.Document:
-  """Return a conversation, in which each turn of the assistant is learnt."""
+def _texts(record: Mapping[str, Any]) -> list[str]:
+  """Return all text of a record, whatever its form."""
+  if "messages" in record:
+    return [_text(m, "content") for m in _messages(record)]
+  fields = ("text",) if "text" in record else ("prompt", "response")
+  return [_text(record, field) for field in fields]
+
+
+def _messages(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+  messages = record["messages"]
   if not isinstance(messages, Sequence) or not messages:
     raise ValueError('"messages" is no list of messages')
   for message in messages:
     for field in ("role", "content"):
       _text(message if isinstance(message, Mapping) else {}, field)
+  return messages
+
+
+def _encode_chat(tokenizer, messages) -> documents.Document:
+  """Return a conversation, in which each turn of the assistant is learnt."""
   parts, written = [], ""
   for i, message in enumerate(messages, start=1):
     if message["role"] != "assistant":

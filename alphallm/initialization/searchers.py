@@ -87,11 +87,12 @@ class _Record:
     self._width, self._left = width, max_visits - 1
     self._known = {game.start}
     self.ways: dict[int, list] = {}
-    self.is_over = game.is_solved(game.start)
+    is_solved = game.is_solved(game.start)
+    self.is_over = is_solved or self._left <= 0
     self.root = {
       "state": game.text(game.start),
       "analysis": game.analysis(game.start),
-      "solved": self.is_over,
+      "solved": is_solved,
       "order": 0,
       "children": [],
     }

@@ -1,15 +1,15 @@
 """Search trees written as long thoughts, and the spans read out of them.
 
-The form of a thought stands in `alphallm.tasks.thoughts`.
+The form of a thought stands in `alphallm.tasks.long_thoughts`.
 """
 
 import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from alphallm.tasks import thoughts
+from alphallm.tasks import long_thoughts
 
-_MARKS = tuple(thoughts.MARKS.values())
+_MARKS = tuple(long_thoughts.MARKS.values())
 _FIELDS = (
   "step",
   "state",
@@ -61,14 +61,14 @@ def from_tree(tree: Mapping[str, Any]) -> str:
     if is_first and parent.get("goal"):
       lines.append(_line("decomposition", parent["goal"]))
     kind = "completion" if is_first else "alternative"
-    move = f"{node['step']}{thoughts.LEADS_TO}{node['state']}"
+    move = f"{node['step']}{long_thoughts.LEADS_TO}{node['state']}"
     lines += [_line(kind, move), _analysis(node), _evaluation(node)]
     path[id(node)] = [*path[id(parent)], node["step"]]
     here = node
     if node.get("solved"):
       answer = path[id(node)]
   if answer is not None:
-    lines.append(thoughts.ANSWER + "".join(f"{step}\n" for step in answer))
+    lines.append(long_thoughts.ANSWER + "".join(f"{step}\n" for step in answer))
   return "".join(lines)
 
 
@@ -78,8 +78,8 @@ def spans(thought: str) -> Iterable[tuple[str, str]]:
   Lines that begin with no mark are passed over. A span that the answer cuts
   off, or the end of a thought that is unfinished, is one nevertheless.
   """
-  names = {mark: name for name, mark in thoughts.MARKS.items()}
-  for line in thought.partition(thoughts.ANSWER)[0].splitlines():
+  names = {mark: name for name, mark in long_thoughts.MARKS.items()}
+  for line in thought.partition(long_thoughts.ANSWER)[0].splitlines():
     for mark, name in names.items():
       if line.startswith(mark):
         yield name, line.removeprefix(mark)
@@ -88,12 +88,12 @@ def spans(thought: str) -> Iterable[tuple[str, str]]:
 def count(thought: str) -> dict[str, int]:
   """Return how often a thought shows each of the six behaviours."""
   found = collections.Counter(name for name, _ in spans(thought))
-  return {name: found[name] for name in thoughts.MARKS}
+  return {name: found[name] for name in long_thoughts.MARKS}
 
 
 def answer(thought: str) -> list[str] | None:
   """Return the steps of a thought's answer; None if it has none."""
-  _, mark, steps = thought.partition(thoughts.ANSWER)
+  _, mark, steps = thought.partition(long_thoughts.ANSWER)
   return steps.splitlines() if mark else None
 
 
@@ -127,7 +127,7 @@ def _check(node, parent) -> None:
       continue
     if not isinstance(text, str) or not text or "\n" in text:
       raise ValueError(f"{_of(node)}: its {field} is not a line of text")
-    if any(mark in text for mark in (*_MARKS, thoughts.ANSWER)):
+    if any(mark in text for mark in (*_MARKS, long_thoughts.ANSWER)):
       raise ValueError(f"{_of(node)}: its {field} holds a mark")
   value = node.get("value")
   if value is not None and not 0 <= value <= 1:
@@ -139,7 +139,7 @@ def _of(node) -> str:
 
 
 def _line(name: str, text: str) -> str:
-  return f"{thoughts.MARKS[name]}{text}\n"
+  return f"{long_thoughts.MARKS[name]}{text}\n"
 
 
 def _analysis(node) -> str:

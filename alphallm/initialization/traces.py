@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from alphallm.initialization import documents, games, searchers, thoughts
-from alphallm.tasks import base
-from alphallm.tasks import thoughts as thoughts_task
+from alphallm.tasks import base, long_thoughts
 
 _BLOCK = 64  # problems drawn at a time
 _SEARCHERS = (searchers.depth_first, searchers.breadth_first)
@@ -39,7 +38,7 @@ class Traces:
 
   def __init__(
     self,
-    task: thoughts_task.Thoughts,
+    task: long_thoughts.Thoughts,
     config: TraceConfig,
     split: base.Split,
     seed: int,

@@ -116,6 +116,10 @@ class Thoughts(text.Text):
     """The token before the answer."""
     return self.tokenizer.id(ANSWER)
 
+  @functools.cached_property
+  def _prompts(self):
+    return jax.jit(jax.vmap(self.source.prompt))
+
   def whole(self) -> "Thoughts":
     """Return the task with a whole thought as its only step."""
     return dataclasses.replace(
@@ -137,7 +141,7 @@ class Thoughts(text.Text):
 
   def pose(self, problems: Any) -> text.Problem:
     """Return problems of the source as problems of this task."""
-    tokens, lengths = jax.device_get(jax.vmap(self.source.prompt)(problems))
+    tokens, lengths = jax.device_get(self._prompts(problems))
     return text.Problem(
       tokens=np.asarray(tokens), length=np.asarray(lengths), answer=problems
     )
