@@ -64,7 +64,14 @@ class Run:
 
 
 # The tasks that draw their own problems.
-_TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
+_TASKS = (
+  "BlocksWorld",
+  "Countdown",
+  "Game24",
+  "GradeSchool",
+  "Sums",
+  "Thoughts",  # about the problems of `source`, one of the others
+)
 
 
 def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
@@ -79,27 +86,8 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   """
   settings = config.to_dict()
   settings.pop("before", None)  # see `make_stages`
-  rooms = {field.name for field in dataclasses.fields(Run)}
-  rooms -= {"pretrained", "objective"}
-  values.check_names("", settings, rooms | {"before"})
-  for room in sorted(rooms):
-    if room not in settings:
-      raise UserError(f"config.{room} is missing")
-    if room != "seed" and not isinstance(settings[room], dict):
-      raise UserError(f"config.{room}={settings[room]!r} is not a dict")
-  values.check_value("seed", settings["seed"], int)
-  if "pretrained" in settings["model"]:
-    source, vocabulary, shape = _pretrained(settings["model"], workdir)
-    task = _make_task(settings["task"], vocabulary)
-  else:
-    source = None
-    task = _make_task(settings["task"], _own_tokenizer(workdir))
-    shape = values.make(
-      transformer.TransformerConfig,
-      "model",
-      settings["model"],
-      vocab_size=task.vocab_size,
-    )
+  check_rooms(settings, Run)
+  source, task, shape = make_policy_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
   run = Run(
     seed=settings["seed"],
@@ -121,6 +109,52 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   )
   _check_together(run)
   return run
+
+
+def check_rooms(settings: dict[str, Any], run: type) -> None:
+  """Raise unless a config has the rooms of a kind of run.
+
+  Raises:
+    UserError: if one is missing, unknown or no room.
+  """
+  made = ("pretrained", "objective")  # of what the rooms say
+  rooms = [f.name for f in dataclasses.fields(run) if f.name not in made]
+  values.check_names("", settings, rooms)
+  for room in rooms:
+    if room not in settings:
+      raise UserError(f"config.{room} is missing")
+    if room != "seed" and not isinstance(settings[room], dict):
+      raise UserError(f"config.{room}={settings[room]!r} is not a dict")
+  values.check_value("seed", settings["seed"], int)
+
+
+def make_policy_parts(
+  settings: dict[str, Any],
+  workdir: pathlib.Path | None,
+  vocabulary: pathlib.Path | None = None,
+) -> tuple[pathlib.Path | None, tasks.Task, transformer.TransformerConfig]:
+  """Return where a pretrained model lies, if any, the task, and the shape.
+
+  Args:
+    settings: with the rooms `task` and `model`.
+    workdir: as of `make_run`.
+    vocabulary: a file with the tokenizer, where the workdir has none; `None`:
+      the task's own.
+  """
+  if "pretrained" in settings["model"]:
+    source, vocabulary, shape = _pretrained(settings["model"], workdir)
+    return source, _make_task(settings["task"], vocabulary), shape
+  kept = pathlib.Path(workdir or "") / "tokenizer.model"
+  if workdir is None or not kept.exists():
+    kept = vocabulary
+  task = _make_task(settings["task"], kept and _read_tokenizer(kept))
+  shape = values.make(
+    transformer.TransformerConfig,
+    "model",
+    settings["model"],
+    vocab_size=task.vocab_size,
+  )
+  return None, task, shape
 
 
 def _pretrained(settings: dict[str, Any], workdir):
@@ -149,21 +183,26 @@ def _pretrained(settings: dict[str, Any], workdir):
   return source, vocabulary, dataclasses.replace(shape, remat=remat)
 
 
-def _own_tokenizer(workdir) -> tokenizer.Tokenizer | None:
-  """Return the tokenizer that a workdir holds, if any."""
-  path = pathlib.Path(workdir or "") / "tokenizer.model"
-  if workdir is None or not path.exists():
-    return None
+def _read_tokenizer(path: pathlib.Path) -> tokenizer.Tokenizer:
+  """Return the tokenizer of a file, one that was trained here."""
   try:
     return tokenizer.Tokenizer.load(path)
   except ValueError as error:
     raise UserError(f"{path} is damaged: {error}") from error
+  except OSError as error:
+    raise UserError(f"{path}: {error.strerror}") from error
 
 
 def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
+  """Return the task of the config's room `task`, by the vocabulary, if any."""
   kind = settings.pop("kind", None)
   if kind not in _TASKS:
     raise UserError(f"config.task.kind={kind!r} is none of {', '.join(_TASKS)}")
+  if kind == "Thoughts":
+    source = settings.get("source")
+    if not isinstance(source, dict):
+      raise UserError(f"config.task.source={source!r} is no task's settings")
+    settings["source"] = _make_task(dict(source), vocabulary)
   if vocabulary is not None:
     settings["tokenizer"] = vocabulary
   task = values.make(getattr(tasks, kind), "task", settings)
@@ -248,12 +287,7 @@ def _check_together(run: Run) -> None:
     except NotImplementedError as error:
       raise UserError(f"config.learner.augment=True: {error}") from error
   if search.rules_propose:
-    drawn = task.sample_numpy(np.random.default_rng(0), 1, "train")
-    propose = lambda p: task.random_step(jax.random.key(0), task.init(p))
-    try:
-      jax.eval_shape(propose, jax.tree.map(lambda x: x[0], drawn))
-    except NotImplementedError as error:
-      raise UserError(f"config.search.rules_propose=True: {error}") from error
+    check_proposes(task, "config.search.rules_propose=True")
   for name in ("first_level", "eval_level"):
     level = getattr(run.train, name)
     if level and level not in task.levels:
@@ -305,6 +339,16 @@ def make_stages(
     except UserError as error:
       raise UserError(f"config.{where}: {error}") from error
   return configs, [*runs, own]
+
+
+def check_proposes(task: tasks.Task, wish: str) -> None:
+  """Raise, naming the `wish` for it, if no rule of the task proposes steps."""
+  drawn = task.sample_numpy(np.random.default_rng(0), 1, "train")
+  propose = lambda p: task.random_step(jax.random.key(0), task.init(p))
+  try:
+    jax.eval_shape(propose, jax.tree.map(lambda x: x[0], drawn))
+  except NotImplementedError as error:
+    raise UserError(f"{wish}: {error}") from error
 
 
 def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:

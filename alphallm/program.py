@@ -1,15 +1,21 @@
 """What the programs share: flags in, one line for bad input, one exit code."""
 
+import json
+import os
+import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from alphallm import checkpoint, compilation
+from alphallm import checkpoint, compilation, tokenizer
 from alphallm import config as config_lib
+from alphallm.initialization import pretrained_policy
+from alphallm.models import transformer
 
 CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The config of the run; see configs/."
@@ -27,6 +33,84 @@ class Stopped(Exception):
   def __init__(self, message: str, number: int):
     super().__init__(message)
     self.number = number
+
+
+class Stop:
+  """Turns SIGTERM and SIGINT into a wish to stop in good order.
+
+  Attributes:
+    wanted: the signal's number, None before one came.
+  """
+
+  def __init__(self):
+    self.wanted: int | None = None
+    self._handlers = {}
+
+  def __enter__(self):
+    for number in (signal.SIGTERM, signal.SIGINT):
+      self._handlers[number] = signal.signal(number, self._handle)
+    return self
+
+  def __exit__(self, *unused):
+    for number, handler in self._handlers.items():
+      signal.signal(number, handler)
+
+  def _handle(self, number, frame):
+    del frame
+    if self.wanted and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    self.wanted = number
+    # Not by `print`, which the signal may have interrupted.
+    os.write(2, b"stopping after this iteration\n")
+
+
+def refuse_another_run(workdir: pathlib.Path, config) -> None:
+  """Raise if the workdir holds checkpoints of a run of another config."""
+  path = workdir / "config.json"
+  if not (checkpoint.any_in(workdir / "checkpoints") and path.exists()):
+    return
+  try:
+    theirs = json.loads(path.read_text())["fingerprint"]
+  except (ValueError, KeyError, TypeError) as error:
+    raise config_lib.UserError(f"{path} is damaged; delete it") from error
+  if theirs != config_lib.fingerprint(config):
+    raise config_lib.UserError(
+      f"{workdir} holds a run of another config (see {path}); give another "
+      "--workdir, or the config of that run"
+    )
+
+
+def claim(
+  workdir: pathlib.Path,
+  config,
+  model: transformer.PolicyValueTransformer,
+  vocabulary: tokenizer.Vocabulary,
+  pretrained: Any = None,
+) -> None:
+  """Note in the workdir what its run is made of.
+
+  Args:
+    workdir: of the run.
+    config: of the run.
+    model: of the run.
+    vocabulary: its tokenizer.
+    pretrained: the parameters of its pretrained model; `None` without one.
+  """
+  record = {
+    "fingerprint": config_lib.fingerprint(config),
+    "config": config.to_dict(),
+  }
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    if pretrained is None:
+      vocabulary.save(workdir / "tokenizer.model")
+    else:
+      pretrained_policy.keep(workdir, model, pretrained, vocabulary)
+    (workdir / "config.json").write_text(json.dumps(record, indent=1))
+  except OSError as error:
+    raise config_lib.UserError(
+      f"--workdir={workdir} cannot be written ({error.strerror}); give another"
+    ) from error
 
 
 def run(

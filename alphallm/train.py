@@ -9,11 +9,8 @@ SIGINT: after the iteration, saved; exit code 143 or 130).
 """
 
 import dataclasses
-import json
 import math
-import os
 import pathlib
-import signal
 import time
 
 import jax
@@ -21,75 +18,7 @@ import jax
 from alphallm import checkpoint, metrics, program, sharding
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
-from alphallm.initialization import pretrained_policy
 from alphallm.learning import curriculum, stages
-
-
-class _Stop:
-  """Turns SIGTERM and SIGINT into a wish to stop after this iteration.
-
-  Attributes:
-    wanted: the signal's number, None before one came.
-  """
-
-  def __init__(self):
-    self.wanted: int | None = None
-    self._handlers = {}
-
-  def __enter__(self):
-    for number in (signal.SIGTERM, signal.SIGINT):
-      self._handlers[number] = signal.signal(number, self._handle)
-    return self
-
-  def __exit__(self, *unused):
-    for number, handler in self._handlers.items():
-      signal.signal(number, handler)
-
-  def _handle(self, number, frame):
-    del frame
-    if self.wanted and number == signal.SIGINT:
-      raise KeyboardInterrupt
-    self.wanted = number
-    # Not by `print`, which the signal may have interrupted.
-    os.write(2, b"stopping after this iteration\n")
-
-
-def _refuse_another_run(workdir: pathlib.Path, config) -> None:
-  """Raise if the workdir holds checkpoints of a run of another config."""
-  path = workdir / "config.json"
-  if not (checkpoint.any_in(workdir / "checkpoints") and path.exists()):
-    return
-  try:
-    theirs = json.loads(path.read_text())["fingerprint"]
-  except (ValueError, KeyError, TypeError) as error:
-    raise config_lib.UserError(f"{path} is damaged; delete it") from error
-  if theirs != config_lib.fingerprint(config):
-    raise config_lib.UserError(
-      f"{workdir} holds a run of another config (see {path}); give another "
-      "--workdir, or the config of that run"
-    )
-
-
-def _claim(workdir: pathlib.Path, config, trainer) -> None:
-  """Note in the workdir what its run is made of."""
-  run = trainer.run
-  record = {
-    "fingerprint": config_lib.fingerprint(config),
-    "config": config.to_dict(),
-  }
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    if trainer.pretrained is None:
-      run.task.tokenizer.save(workdir / "tokenizer.model")
-    else:
-      pretrained_policy.keep(
-        workdir, run.model, trainer.pretrained, run.task.tokenizer
-      )
-    (workdir / "config.json").write_text(json.dumps(record, indent=1))
-  except OSError as error:
-    raise config_lib.UserError(
-      f"--workdir={workdir} cannot be written ({error.strerror}); give another"
-    ) from error
 
 
 def train(config, workdir: pathlib.Path) -> dict[str, float]:
@@ -108,7 +37,7 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     CheckpointError: if a checkpoint cannot be written or read.
     Stopped: after SIGTERM or SIGINT, once the iteration is saved.
   """
-  _refuse_another_run(workdir, config)
+  program.refuse_another_run(workdir, config)
   begun = checkpoint.any_in(workdir / "checkpoints")
   configs, runs = config_lib.make_stages(config, workdir if begun else None)
   path = stages.Stages(configs)
@@ -120,10 +49,16 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     for trainer in trainers[1:]:
       trainer.pretrained = trainers[0].pretrained
   if not begun:
-    _claim(workdir, config, trainers[0])
+    program.claim(
+      workdir,
+      config,
+      run.model,
+      run.task.tokenizer,
+      trainers[0].pretrained,
+    )
 
   with (
-    _Stop() as stop,
+    program.Stop() as stop,
     checkpoint.Checkpointer(
       workdir / "checkpoints", keep=2, best="greedy"
     ) as checkpointer,

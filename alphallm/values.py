@@ -46,6 +46,11 @@ _MAY_BE_ZERO = {
   "learner.least_gap",
   "learner.failure_share",
   "selfplay.group_size",
+  "tuning.warmup_steps",
+  "tuning.final_rate",
+  "tuning.b2",
+  "tuning.weight_decay",
+  "tuning.average",
 }
 _AT_MOST_ONE = {
   "train.level_up",
@@ -61,6 +66,9 @@ _AT_MOST_ONE = {
   "learner.gae_lambda",
   "learner.td_lambda",
   "learner.failure_share",
+  "tuning.final_rate",
+  "tuning.b2",
+  "tuning.average",
 }
 
 

@@ -48,6 +48,10 @@ FLOORS = {
   "evaluate": 9,
   "train": 9,
   "train_reward": 9,
+  "tuning": 7,
+  "finetune": 8,
+  "behaviours": 8,
+  "vocabulary": 8,
   "solve": 8,
   "preflight": 8,
 }

@@ -23,7 +23,10 @@ _FORKS.set_forkserver_preload(
   ["alphallm.train", "alphallm.evaluate", "alphallm.solve"]
 )
 # Of the programs that need no config and no workdir.
-_OPTIONS = {"solve": {"needs": [], "takes": 1}}
+_OPTIONS = {
+  "solve": {"needs": [], "takes": 1},
+  "vocabulary": {"needs": ("corpus", "out")},
+}
 
 
 class Ended(NamedTuple):

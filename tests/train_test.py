@@ -12,7 +12,7 @@ import programs
 import pytest
 import tiny_config
 
-from alphallm import checkpoint, config, metrics, sharding, train
+from alphallm import checkpoint, config, metrics, program, sharding
 from alphallm import trainer as trainer_lib
 from configs import smollm2_arithmetic
 
@@ -259,7 +259,7 @@ def test_a_config_is_refused_only_where_there_are_checkpoints(copy, tmp_path):
   programs.assert_refused(programs.run("train", *args), "num_slots=0")
   assert not (tmp_path / "w").exists()
   shutil.rmtree(copy / "checkpoints")
-  train._refuse_another_run(copy, tiny_config.get_config())
+  program.refuse_another_run(copy, tiny_config.get_config())
 
 
 def test_a_damaged_note_of_the_config_is_refused(copy):
@@ -287,7 +287,7 @@ def test_slots_that_the_devices_do_not_divide_are_refused():
 
 def test_signals_are_given_back():
   before = signal.getsignal(signal.SIGTERM)
-  with train._Stop() as stop:
+  with program.Stop() as stop:
     signal.raise_signal(signal.SIGTERM)
     assert stop.wanted == signal.SIGTERM
     signal.raise_signal(signal.SIGTERM)

@@ -118,6 +118,7 @@ def attend(
   *,
   cap: float | None = None,
   window: int | None = None,
+  documents: chex.Array | None = None,
 ) -> chex.Array:
   """Attend to the span itself, causally, and to the segments.
 
@@ -128,6 +129,8 @@ def attend(
     cap: bounds the scores, by a tanh.
     window: how many tokens of the span a token sees, itself included; for the
       segments see `window.narrow`.
+    documents: `[B, K, S]` int32, which text each token of the span is of; a
+      token sees those of its own alone. `None`: all are of one.
 
   Returns:
     `[B, K, S, H, head_dim]`.
@@ -140,6 +143,8 @@ def attend(
   if window is not None:
     causal &= ~jnp.tril(causal, -window)
   causal = causal[None, None]
+  if documents is not None:
+    causal &= documents[..., :, None] == documents[..., None, :]
   parts = [*segments, (own_kv, causal)]
   lead = lambda x: "bkg" if x.ndim == 5 else "bg"
 

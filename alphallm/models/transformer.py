@@ -100,7 +100,7 @@ class Block(nn.Module):
     )
 
   @nn.compact
-  def __call__(self, x, rotation, segments):
+  def __call__(self, x, rotation, segments, documents=None):
     c = self.config
     spans = x.shape[:-1]
     norm = lambda name: RMSNorm(c, name=name)
@@ -127,6 +127,7 @@ class Block(nn.Module):
       segments,
       cap=c.attention_cap,
       window=c.window if self.local else None,
+      documents=documents,
     )
     h = self._dense(c.embed_dim, "output")(h.reshape(*spans, -1))
     x = x + (norm("attention_post_norm")(h) if c.post_norms else h)
@@ -163,6 +164,7 @@ class PolicyValueTransformer(nn.Module):
     *,
     segments: Sequence[attention.Segment] = (),
     read: chex.Array | None = None,
+    documents: chex.Array | None = None,
   ) -> network.Output:
     """Pass over the spans.
 
@@ -173,6 +175,8 @@ class PolicyValueTransformer(nn.Module):
         the context; a window counts the tokens that masks admit.
       read: `[B, K, R]` int32, at which of the S tokens logits and values are
         wanted; `None`: at all.
+      documents: `[B, K, S]` int32, for spans in which several texts are packed:
+        which of them each token is of. `None`: a span is one text.
     """
     c = self.config
     chex.assert_rank([tokens, positions], 3)
@@ -206,6 +210,7 @@ class PolicyValueTransformer(nn.Module):
         x,
         local_rotation if local else rotation,
         [segment.layer(layer) for segment in (near if local else segments)],
+        documents,
       )
       cache.append(kv)
     if read is not None:

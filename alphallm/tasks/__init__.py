@@ -5,6 +5,7 @@ from alphallm.tasks.blocks_world import BlocksWorld
 from alphallm.tasks.countdown import Countdown
 from alphallm.tasks.game24 import Game24
 from alphallm.tasks.grade_school import GradeSchool
+from alphallm.tasks.long_thoughts import Thoughts
 from alphallm.tasks.puzzles import Puzzles
 from alphallm.tasks.questions import Questions
 from alphallm.tasks.sums import Sums
@@ -20,5 +21,6 @@ __all__ = [
   "Sums",
   "Task",
   "Text",
+  "Thoughts",
   "on_host",
 ]

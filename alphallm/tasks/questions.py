@@ -237,7 +237,7 @@ def read_asked(path) -> list[Question]:
     ValueError: one line that names the file, the line and what is wrong.
   """
   if pathlib.Path(path).suffix not in (".json", ".jsonl"):
-    return [asked(line) for line, _ in _read_lines(path)]
+    return [asked(line) for line, _ in read_lines(path)]
   return [
     from_record(record, where)
     if "answer" in record
@@ -251,7 +251,7 @@ def asked(question: str) -> Question:
   return word_problem(question, "")
 
 
-def _read_lines(path) -> list[tuple[str, str]]:
+def read_lines(path) -> list[tuple[str, str]]:
   """Return the lines of a file that are not empty, and where each stands."""
   try:
     lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
@@ -270,7 +270,7 @@ def _read_lines(path) -> list[tuple[str, str]]:
 
 def read_records(path) -> Iterable[tuple[dict[str, Any], str]]:
   """Yield the objects of a file of JSON lines, and where each stands."""
-  for line, where in _read_lines(path):
+  for line, where in read_lines(path):
     try:
       record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:

@@ -4,7 +4,7 @@ import functools
 import io
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -121,6 +121,7 @@ class Tokenizer(SentencePieces):
     *,
     model_type: str = "char",
     vocab_size: int = 1000,
+    symbols: Sequence[str] = (),
   ) -> "Tokenizer":
     """Train a model on lines of text; the newline is a token of its own.
 
@@ -128,6 +129,7 @@ class Tokenizer(SentencePieces):
       text: lines, without their newlines.
       model_type: `"char"`, or `"unigram"` for longer pieces.
       vocab_size: an upper bound on the number of ids.
+      symbols: texts that are one token each, wherever they stand.
     """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -141,7 +143,7 @@ class Tokenizer(SentencePieces):
       add_dummy_prefix=False,
       remove_extra_whitespaces=False,
       split_digits=True,
-      user_defined_symbols=["\n"],
+      user_defined_symbols=["\n", *symbols],
       pad_id=PAD_ID,
       unk_id=UNK_ID,
       bos_id=BOS_ID,

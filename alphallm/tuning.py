@@ -1,0 +1,291 @@
+"""A supervised run: its parts from a config, its steps, what is measured."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from alphallm import config as config_lib
+from alphallm import measure, models, search, sharding, tasks, values
+from alphallm.initialization import documents, packed, records, rules, traces
+from alphallm.learning import learner, supervised
+from alphallm.models import transformer
+from alphallm.tasks import base
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+  """How the network learns from documents."""
+
+  batch_size: int = 32  # rows
+  row_tokens: int = 512  # places of a row, in which documents are packed
+  learning_rate: float = 1e-3  # peak, of AdamW
+  warmup_steps: int = 100
+  decay_steps: int = 10_000  # cosine, to `final_rate` x learning_rate
+  final_rate: float = 0.05
+  b2: float = 0.98
+  weight_decay: float = 0.01
+  clip_norm: float = 1.0
+  average: float = 0.99  # decay per step of the average of the weights
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+  """How long a run is, and what it does on the way."""
+
+  num_steps: int = 10_000  # of the optimizer
+  log_every: int = 20  # steps
+  evaluate_every: int = 1_000  # steps, a multiple of log_every
+  checkpoint_every: int = 1_000  # steps, a multiple of log_every
+  num_eval_problems: int = 256  # held out, solved greedily and by a sample
+  eval_batch_size: int = 256  # of these problems at a time
+  validation_batches: int = 4
+  fsdp: bool = False  # parameters and optimizer split over the devices
+
+  def __post_init__(self):
+    for name in ("evaluate_every", "checkpoint_every"):
+      if getattr(self, name) % self.log_every:
+        raise ValueError(
+          f"{name}={getattr(self, name)} is no multiple of log_every="
+          f"{self.log_every}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+  """Of a kind of data that has no options."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+  """The parts of a supervised run, made from its config.
+
+  Attributes:
+    seed: of all that is drawn.
+    task: whose held-out problems are solved while it runs.
+    model: that learns.
+    data: the options of the documents; its type says of which kind they are.
+    tuning: how it learns.
+    train: for how long.
+    pretrained: where the first policy lies, if not random weights.
+  """
+
+  seed: int
+  task: base.Task
+  model: transformer.PolicyValueTransformer
+  data: Any
+  tuning: TuningConfig
+  train: ScheduleConfig
+  pretrained: pathlib.Path | None = None
+
+  def source(self, split: base.Split) -> documents.Source:
+    """Return the documents of a split; those of `test` are only measured on.
+
+    Raises:
+      UserError: if there are none.
+    """
+    seed = [self.seed, ("train", "test").index(split)]
+    seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    try:
+      return self._source(split, seed)
+    except ValueError as error:
+      raise values.UserError(f"config.data: {error}") from error
+
+  def _source(self, split, seed) -> documents.Source:
+    if isinstance(self.data, traces.TraceConfig):
+      return traces.Traces(self.task, self.data, split, seed)
+    if isinstance(self.data, records.RecordsConfig):
+      return records.Records(self.data, self.task.tokenizer, split, seed)
+    if isinstance(self.task, tasks.Questions):
+      return records.WorkedAnswers(self.task, split, seed)
+    return rules.RandomSteps(self.task, split, seed)
+
+
+# What the kinds of `config.data` are made of.
+_DATA = {
+  "traces": traces.TraceConfig,
+  "rules": NoOptions,
+  "worked": NoOptions,
+  "records": records.RecordsConfig,
+}
+_NEEDS = {
+  "traces": (tasks.Thoughts, "config.task.kind='Thoughts'"),
+  "worked": (tasks.Questions, "a task with worked answers, such as Sums"),
+}
+
+
+def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
+  """Make the parts of a supervised run.
+
+  Args:
+    config: a ConfigDict, see `configs/countdown_traces.py`.
+    workdir: if it holds a tokenizer or a pretrained model, that one is used.
+
+  Raises:
+    UserError: if a value is missing, unknown or out of range.
+  """
+  settings = config.to_dict()
+  config_lib.check_rooms(settings, Tuning)
+  options = dict(settings["data"])
+  kind = options.pop("kind", None)
+  if kind not in _DATA:
+    raise values.UserError(
+      f"config.data.kind={kind!r} is none of {', '.join(_DATA)}"
+    )
+  data = values.make(_DATA[kind], "data", options)
+  vocabulary = getattr(data, "vocabulary", "")
+  if vocabulary and "pretrained" in settings["model"]:
+    raise values.UserError(
+      f"config.data.vocabulary={vocabulary}: config.model.pretrained has one"
+    )
+  source, task, shape = config_lib.make_policy_parts(
+    settings, workdir, pathlib.Path(vocabulary) if vocabulary else None
+  )
+  if kind in _NEEDS and not isinstance(task, _NEEDS[kind][0]):
+    raise values.UserError(f"config.data.kind={kind!r} needs {_NEEDS[kind][1]}")
+  if kind == "rules":
+    config_lib.check_proposes(task, "config.data.kind='rules'")
+  return Tuning(
+    seed=settings["seed"],
+    task=task,
+    model=transformer.PolicyValueTransformer(shape),
+    data=data,
+    tuning=values.make(TuningConfig, "tuning", settings["tuning"]),
+    train=values.make(ScheduleConfig, "train", settings["train"]),
+    pretrained=source,
+  )
+
+
+class Tuner:
+  """The jitted programs of a supervised run, and the state they carry."""
+
+  def __init__(self, run: Tuning, mesh: jax.sharding.Mesh):
+    devices = mesh.shape["data"]
+    if run.tuning.batch_size % devices:
+      raise values.UserError(
+        f"config.tuning.batch_size={run.tuning.batch_size} is no multiple of "
+        f"the {devices} devices"
+      )
+    self.run = run
+    self._split = sharding.batch(mesh)
+    names = {f.name for f in dataclasses.fields(learner.LearnerConfig)}
+    shared = {
+      name: value
+      for name, value in dataclasses.asdict(run.tuning).items()
+      if name in names
+    }
+    self._tx = learner.make_tx(learner.LearnerConfig(**shared))
+    self._init_key = jax.random.key(run.seed)
+    self._shapes = jax.eval_shape(self._init, self._init_key)
+    self._places = jax.tree.map(
+      lambda _: sharding.replicated(mesh), self._shapes
+    )
+    if run.train.fsdp:
+      self._places = sharding.fsdp(self._shapes, mesh)
+    self.step = jax.jit(
+      functools.partial(
+        supervised.train_step, run.model.apply, self._tx, run.tuning.average
+      ),
+      donate_argnums=(0,),
+      out_shardings=(self._places, None),
+    )
+    self._validate = jax.jit(
+      functools.partial(supervised.next_token_loss, run.model.apply)
+    )
+
+  def _init(self, rng_key, params=None) -> learner.TrainState:
+    if params is None:
+      params = transformer.init_params(self.run.model.config, rng_key)
+    return learner.init(self._tx, params)
+
+  def load_pretrained(self) -> Any:
+    """Return the run's pretrained parameters on their shardings.
+
+    Raises:
+      UserError: if the files are damaged.
+    """
+    config = self.run.model.config
+    try:
+      return models.load(
+        self.run.pretrained,
+        dtype=config.dtype,
+        param_dtype=config.param_dtype,
+        sharding=lambda _: self._places.params,
+      )[1]
+    except ValueError as error:
+      raise values.UserError(str(error)) from error
+
+  def init(self, params: Any = None) -> learner.TrainState:
+    """Return the state before the first step; `params`: pretrained ones."""
+    return jax.jit(self._init, out_shardings=self._places)(
+      self._init_key, params
+    )
+
+  def abstract(self) -> learner.TrainState:
+    """Return shapes and shardings of the state, for restoring."""
+    return jax.tree.map(
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      self._shapes,
+      self._places,
+    )
+
+  def batches(self, split: base.Split, place: packed.Place = packed.START):
+    """Yield batches on the devices, and the place after each."""
+    tuning = self.run.tuning
+    stream = packed.batches(
+      self.run.source(split),
+      place,
+      batch_size=tuning.batch_size,
+      length=tuning.row_tokens,
+    )
+    for batch, after in stream:
+      yield jax.device_put(batch, self._split), after
+
+  def validation_loss(self, params: Any, batches: list[packed.Batch]) -> float:
+    """Return the mean loss of the tokens of some batches."""
+    scalars = [self._validate(params, batch)[1] for batch in batches]
+    losses, tokens = (
+      np.array([float(x[name]) for x in jax.device_get(scalars)])
+      for name in ("loss", "learnt_tokens")
+    )
+    return float(np.sum(losses * tokens) / np.sum(tokens))
+
+
+class Measurement:
+  """The policy alone on held-out problems: greedy, and one sample of each."""
+
+  def __init__(self, run: Tuning):
+    self._run = run
+    self._problems = measure.held_out(run.task, run.train.num_eval_problems)
+    task = whole(run)
+    self._solvers = {
+      "greedy": jax.jit(search.greedy(run.model.apply, task)),
+      "sampled": jax.jit(search.sampling(run.model.apply, task)),
+    }
+
+  def __call__(self, params: Any) -> dict[str, float]:
+    """Return the share of problems solved, by method."""
+    return {
+      name: float(
+        np.mean(
+          measure.run(
+            solve,
+            params,
+            jax.random.key(self._run.seed),
+            self._problems,
+            batch_size=self._run.train.eval_batch_size,
+          ).solved
+        )
+      )
+      for name, solve in self._solvers.items()
+    }
+
+
+def whole(run: Tuning) -> base.Task:
+  """Return the task of a run, whole thoughts being its steps, if it has any."""
+  if isinstance(run.task, tasks.Thoughts):
+    return run.task.whole()
+  return run.task
