@@ -14,7 +14,7 @@ import pytest
 import tiny_config
 from ml_collections import config_dict
 
-from alphallm import config, sharding
+from alphallm import config, sharding, tuning
 from alphallm import trainer as trainer_lib
 from alphallm.search import policies
 from alphallm.tasks import grade_school
@@ -283,7 +283,9 @@ def load(tmp_path_factory):
 def test_every_config_file_makes_a_run(load):
   for path in CONFIGS.glob("*.py"):
     if path.stem != "__init__":
-      config.make_run(load(path.stem))
+      loaded = load(path.stem)
+      make = tuning.make if "tuning" in loaded else config.make_run
+      make(loaded)
 
 
 @pytest.mark.parametrize(

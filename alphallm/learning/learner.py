@@ -178,18 +178,27 @@ def train_step(
   (loss, metrics), grads = gradients(
     loss_fn, state.params, batch, config.accumulate
   )
+  state = apply_gradients(tx, config.average, state, grads)
+  metrics = {**metrics, "loss": loss, "grad_norm": optax.tree.norm(grads)}
+  return state, metrics
+
+
+def apply_gradients(
+  tx: optax.GradientTransformation,
+  average: float,
+  state: TrainState,
+  grads: Any,
+) -> TrainState:
+  """Return the state one step on; `average` as in `LearnerConfig`."""
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  decay = jnp.minimum(config.average, (1.0 + state.step) / (10.0 + state.step))
-  state = TrainState(
+  decay = jnp.minimum(average, (1.0 + state.step) / (10.0 + state.step))
+  return state.replace(
     step=state.step + 1,
     params=params,
     opt_state=opt_state,
     average=optax.incremental_update(params, state.average, 1.0 - decay),
-    kl_weight=state.kl_weight,
   )
-  metrics = {**metrics, "loss": loss, "grad_norm": optax.tree.norm(grads)}
-  return state, metrics
 
 
 def train_round(

@@ -53,13 +53,5 @@ def train_step(
   """Take one step of the optimizer; `average` as in `learner.LearnerConfig`."""
   loss_fn = lambda params: next_token_loss(apply_fn, params, batch)
   (_, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-  updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
-  decay = jnp.minimum(average, (1.0 + state.step) / (10.0 + state.step))
-  state = learner.TrainState(
-    step=state.step + 1,
-    params=params,
-    opt_state=opt_state,
-    average=optax.incremental_update(params, state.average, 1.0 - decay),
-  )
+  state = learner.apply_gradients(tx, average, state, grads)
   return state, metrics | {"grad_norm": optax.tree.norm(grads)}
