@@ -210,14 +210,17 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
       f"{states.mask.sum():,} nodes of {config.num_problems} trees", flush=True
     )
     return training.state_loss(apply_fn), states, {"label_tokens": tokens}
-  samples = reward_data.sample(
-    run,
-    policy,
-    sample_key,
-    problems,
-    config.num_samples,
-    rules_propose=config.rules_propose,
-  )
+  try:
+    samples = reward_data.sample(
+      run,
+      policy,
+      sample_key,
+      problems,
+      config.num_samples,
+      rules_propose=config.rules_propose,
+    )
+  except NotImplementedError as error:
+    raise config_lib.UserError(f"config.rules_propose=True: {error}") from error
   solution, solved = samples.solution, samples.solved
   figures = {
     "sample_tokens": int(samples.tokens.sum()),
