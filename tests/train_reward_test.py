@@ -7,9 +7,18 @@ import jax
 import numpy as np
 import programs
 import pytest
+import tiny_config
 
+from alphallm import (
+  checkpoint,
+  reward_data,
+  reward_models,
+  rewards,
+  search,
+  train_reward,
+)
 from alphallm import config as config_lib
-from alphallm import reward_data, reward_models, rewards, search, train_reward
+from alphallm.models import transformer
 from alphallm.rewards import training
 
 SMALL = {
@@ -62,15 +71,16 @@ def test_a_workdir_without_a_policy_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-  """Train a policy of three blocks for a moment."""
+  """Save a policy of three blocks that knows nothing as a run's."""
   workdir = tmp_path_factory.mktemp("run")
-  ended = programs.run(
-    "train",
-    f"--config={programs.CONFIG}",
-    f"--workdir={workdir}",
-    "--config.train.num_iterations=2",
-  )
-  assert ended.code == 0, ended.err
+  config = tiny_config.get_config()
+  run = config_lib.make_run(config)
+  params = transformer.init_params(run.model.config, jax.random.key(0))
+  run.task.tokenizer.save(workdir / "tokenizer.model")
+  record = {"config": config.to_dict()}
+  (workdir / "config.json").write_text(json.dumps(record))
+  with checkpoint.Checkpointer(workdir / "checkpoints") as checkpointer:
+    checkpointer.save(1, {"learner": {"average": params}})
   return workdir
 
 
