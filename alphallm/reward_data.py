@@ -1,5 +1,6 @@
 """Solutions and labels from a policy: samples, rollouts, trees, exact truth."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -178,10 +179,21 @@ def by_trees(
   rng_key: chex.PRNGKey,
   problems: Any,
   num_simulations: int,
+  *,
+  rules_propose: bool = False,
 ) -> tuple[examples.States, int]:
   """Return the nodes of search trees as labelled states, and the tokens spent.
 
-  Every problem is searched once, from its beginning.
+  Every problem is searched once, from its beginning, and on after a solution is
+  found.
+
+  Args:
+    run: whose search it is.
+    params: of its policy.
+    rng_key: of the searches (consumed).
+    problems: `[n, ...]`.
+    num_simulations: of each.
+    rules_propose: whether K random legal steps stand in where none is legal.
 
   Raises:
     UserError: if contexts append: a node does not hold its text then.
@@ -192,7 +204,11 @@ def by_trees(
       "config.labels='tree' needs a task whose context is reset; give "
       "'soft', 'hard' or 'omega'"
     )
-  config = config_lib.for_evaluation(run, num_simulations)
+  config = dataclasses.replace(
+    config_lib.for_evaluation(run, num_simulations),
+    rules_propose=rules_propose,
+    play_solution=False,
+  )
 
   def search_once(params, rng_keys, problems):
     result = play.solve(

@@ -204,20 +204,32 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
   apply_fn = run.model.apply
   if config.kind == "process" and config.labels == "tree":
     states, tokens = reward_data.by_trees(
-      run, policy, label_key, problems, config.num_simulations
+      run,
+      policy,
+      label_key,
+      problems,
+      config.num_simulations,
+      rules_propose=config.rules_propose,
     )
-    print(
-      f"{states.mask.sum():,} nodes of {config.num_problems} trees", flush=True
-    )
+    count = int(states.mask.sum())
+    print(f"{count:,} nodes of {config.num_problems} trees", flush=True)
+    if not count:
+      raise config_lib.UserError(
+        "no node of a tree was visited often enough for a label; give more "
+        "config.num_simulations"
+      )
     return training.state_loss(apply_fn), states, {"label_tokens": tokens}
-  samples = reward_data.sample(
-    run,
-    policy,
-    sample_key,
-    problems,
-    config.num_samples,
-    rules_propose=config.rules_propose,
-  )
+  try:
+    samples = reward_data.sample(
+      run,
+      policy,
+      sample_key,
+      problems,
+      config.num_samples,
+      rules_propose=config.rules_propose,
+    )
+  except NotImplementedError as error:
+    raise config_lib.UserError(f"config.rules_propose=True: {error}") from error
   solution, solved = samples.solution, samples.solved
   figures = {
     "sample_tokens": int(samples.tokens.sum()),

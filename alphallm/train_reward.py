@@ -57,7 +57,10 @@ def figures_of(
     tell to be wrong; `accuracy` and `calibration_error`, if scores lie in
     [0, 1]; if `right` is known `auc_steps`, of legal steps that do not end
     their solution, and `first_error`: see `ranking`, by the threshold that
-    tells most steps rightly.
+    tells most steps rightly; and `auc_prefixes`, of all legal steps.
+
+  Raises:
+    ValueError: if all are right, or all are wrong.
   """
   solution, solved = samples.solution, samples.solved
   is_legal = ~np.any(solution.is_step & ~solution.legal, axis=1)
@@ -68,9 +71,8 @@ def figures_of(
   if scores.outcome.min() >= 0 and scores.outcome.max() <= 1:
     said = scores.outcome > 0.5
     figures["accuracy"] = float(np.mean(said == solved))
-    figures["calibration_error"] = measure.calibration(scores.outcome, solved)[
-      0
-    ]
+    error, _ = measure.calibration(scores.outcome, solved)
+    figures["calibration_error"] = error
   if right is not None:
     places = np.arange(right.shape[1])[None]
     legal = np.asarray(solution.legal & solution.is_step)
@@ -78,6 +80,7 @@ def figures_of(
     figures["auc_steps"] = ranking.auc(
       scores.steps[under_way], right[under_way]
     )
+    figures["auc_prefixes"] = ranking.auc(scores.steps[legal], right[legal])
     wrong = ~solved & (solution.num_steps > 0)
     least = ranking.threshold(scores.steps[legal], right[legal])
     figures["first_error"] = ranking.found_first_error(
@@ -117,7 +120,7 @@ def train(
 
   Raises:
     UserError: for a workdir without a policy, or with such a model already; or
-      if there is nothing to learn from.
+      if there is nothing to learn from, or to measure by.
   """
   run, policy = reward_models.policy_of(workdir)
   folder = workdir / "rewards" / name
@@ -128,6 +131,11 @@ def train(
     )
   print(f"{config.kind}: {reward_models.KINDS[config.kind]}", flush=True)
   params, figures = reward_models.learn(config, run, policy)
+  folder.mkdir(parents=True, exist_ok=True)
+  settings = dataclasses.asdict(config)
+  (folder / "config.json").write_text(json.dumps(settings, indent=1))
+  with checkpoint.Checkpointer(folder / "checkpoints") as checkpointer:
+    checkpointer.save(config.fit.num_steps, {"params": params})
   samples, right = held_out(
     run,
     policy,
@@ -136,12 +144,13 @@ def train(
     rules_propose=config.rules_propose,
   )
   reward = reward_models.reward_of(config, run, params, policy)
-  figures |= figures_of(scores_of(reward, samples), samples, right)
-  folder.mkdir(parents=True, exist_ok=True)
-  settings = dataclasses.asdict(config)
-  (folder / "config.json").write_text(json.dumps(settings, indent=1))
-  with checkpoint.Checkpointer(folder / "checkpoints") as checkpointer:
-    checkpointer.save(config.fit.num_steps, {"params": params})
+  try:
+    figures |= figures_of(scores_of(reward, samples), samples, right)
+  except ValueError as error:
+    raise config_lib.UserError(
+      f"{folder} is saved, but not measured: {error}, of "
+      f"config.num_held_out={config.num_held_out} problems"
+    ) from error
   return folder, figures
 
 

@@ -145,13 +145,13 @@ def main():
     "any of the 16": first.any(axis=1),
   }
   print(
-    "\n| reward | AUC | AUC, legal | AUC, steps | first error | label tokens |"
-    "\n|---|---|---|---|---|---|"
+    "\n| reward | AUC, solutions | prefixes | under way | first error "
+    "| label tokens |\n|---|---|---|---|---|---|"
   )
   for name, row in rows.items():
     tokens = row.get("label_tokens")
     print(
-      f"| {name} | {row['auc']:.3f} | {row['auc_legal']:.3f} "
+      f"| {name} | {row['auc']:.3f} | {row['auc_prefixes']:.3f} "
       f"| {row['auc_steps']:.3f} | {row['first_error']:.1%} "
       f"| {'' if tokens is None else f'{tokens:,}'} |"
     )

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import re
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,13 @@ import jax
 import numpy as np
 
 from alphallm.formats import documents, gguf, safetensors, stored
-from alphallm.models import families, gguf_models, hugging_face, transformer
+from alphallm.models import (
+  classifiers,
+  families,
+  gguf_models,
+  hugging_face,
+  transformer,
+)
 from alphallm.tokenizer import folders, gguf_vocabulary, vocabulary
 
 CONFIG = "config.json"
@@ -39,6 +46,7 @@ class _Checkpoint(NamedTuple):
     name_of: their name of a parameter of ours, None for those of a value head.
     restore: what makes ours of the rows of theirs, None where they are equal.
     value_head: where one may lie.
+    head: tensors of a value head that lies among the others.
   """
 
   path: pathlib.Path
@@ -47,6 +55,7 @@ class _Checkpoint(NamedTuple):
   name_of: Callable[[str], str | None]
   restore: Callable[[str], Callable[[np.ndarray], np.ndarray] | None]
   value_head: pathlib.Path
+  head: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def load(
@@ -57,6 +66,8 @@ def load(
   sharding: Any = None,
 ) -> tuple[transformer.PolicyValueTransformer, chex.ArrayTree]:
   """Load a language model, with the value head that was saved with it.
+
+  Of a reward model its head is the value head; see `classifiers`.
 
   Args:
     path: a folder in Hugging Face form (`config.json` and safetensors), a GGUF
@@ -169,18 +180,22 @@ def _match(checkpoint, abstract) -> dict[str, stored.Stored]:
     ValueError: if one is missing, misshapen or unknown.
   """
   left = {k: v for k, v in checkpoint.tensors.items() if not _BUFFER.match(k)}
-  values = {}
-  if checkpoint.value_head.exists():
-    values = safetensors.read(checkpoint.value_head)
+  values, home = dict(checkpoint.head), checkpoint.path
+  if not values and checkpoint.value_head.exists():
+    values, home = (
+      safetensors.read(checkpoint.value_head),
+      checkpoint.value_head,
+    )
+  has_head = bool(values) or checkpoint.value_head.exists()
   tensors = {}
   for keys, like in jax.tree_util.tree_leaves_with_path(abstract):
     path = path_of(keys)
     name, source, place = checkpoint.name_of(path), left, checkpoint.path
     if name is None:
-      if not checkpoint.value_head.exists():
+      name, source, place = VALUE_NAMES[path], values, home
+      without_bias = checkpoint.head and "bias" not in checkpoint.head
+      if not has_head or (without_bias and name == "bias"):
         continue
-      name, source = VALUE_NAMES[path], values
-      place = checkpoint.value_head
     shape = like.shape[::-1] if path.endswith("kernel") else like.shape
     tensor = source.pop(name, None)
     if tensor is None:
@@ -194,7 +209,7 @@ def _match(checkpoint, abstract) -> dict[str, stored.Stored]:
   head = checkpoint.name_of("lm_head/kernel")
   if head in left and _equal(left[head], tensors["embed/embedding"]):
     del left[head]  # a copy of the embedding, to which the head is tied
-  for place, rest in (checkpoint.path, left), (checkpoint.value_head, values):
+  for place, rest in (checkpoint.path, left), (home, values):
     if rest:
       more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
       raise ValueError(
@@ -262,7 +277,9 @@ def _open_folder(folder: pathlib.Path) -> _Checkpoint:
   if not (folder / CONFIG).exists():
     raise ValueError(f"{folder} has no {CONFIG}: it holds no model")
   settings = documents.read(folder / CONFIG)
+  tensors = _tensors(folder)
   try:
+    settings, tensors, head = classifiers.split(settings, tensors)
     config = hugging_face.config_of(settings)
     family = families.family_of(settings)
   except ValueError as error:
@@ -271,10 +288,11 @@ def _open_folder(folder: pathlib.Path) -> _Checkpoint:
     _Checkpoint(
       path=folder,
       config=config,
-      tensors=_tensors(folder),
+      tensors=tensors,
       name_of=functools.partial(families.name_of, family),
       restore=lambda path: None,
       value_head=folder / VALUE_HEAD,
+      head=head,
     )
   )
 

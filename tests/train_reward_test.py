@@ -1,0 +1,163 @@
+"""The program on a run of three blocks; and what it refuses."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import programs
+import pytest
+import tiny_config
+
+from alphallm import (
+  checkpoint,
+  reward_data,
+  reward_models,
+  rewards,
+  search,
+  train_reward,
+)
+from alphallm import config as config_lib
+from alphallm.models import transformer
+from alphallm.rewards import training
+
+SMALL = {
+  "num_problems": 12,
+  "num_samples": 4,
+  "num_held_out": 12,
+  "num_rollouts": 2,
+  "rules_propose": True,
+  "fit": {"num_steps": 4, "batch_size": 8},
+}
+
+
+@pytest.mark.parametrize(
+  ("settings", "words"),
+  [
+    ({"kind": "oracle"}, "none of outcome"),
+    ({"kind": "process", "labels": "mine"}, "none of soft"),
+    ({"kind": "process", "aggregate": "most"}, "none of last"),
+    ({"kind": "process", "num_samples": 1}, "below 2"),
+    ({"kind": "process", "depth": 1}, "config.depth is unknown"),
+    ({"kind": "process", "fit": 1}, "not a dict"),
+    ({"kind": "process", "fit": {"trunk": "oak"}}, "none of policy"),
+    ({"kind": "process", "fit": {"num_steps": 0}}, "fit.num_steps=0"),
+    ({}, "kind"),
+  ],
+)
+def test_configs_that_cannot_be_are_refused(settings, words):
+  with pytest.raises(config_lib.UserError, match=words):
+    reward_models.make_config(settings)
+
+
+def test_the_configs_of_all_kinds_are_read():
+  from configs.rewards import process
+
+  for kind in reward_models.KINDS:
+    settings = process.get_config(kind).to_dict()
+    assert settings.pop("name") == kind
+    config = reward_models.make_config(settings)
+    assert config == reward_models.RewardConfig(
+      kind=kind, fit=training.FitConfig()
+    )
+
+
+def test_a_workdir_without_a_policy_is_refused(tmp_path):
+  with pytest.raises(config_lib.UserError, match="no run of a policy"):
+    reward_models.policy_of(tmp_path)
+  with pytest.raises(config_lib.UserError, match="no reward model"):
+    reward_models.load(tmp_path, "process")
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  """Save a policy of three blocks that knows nothing as a run's."""
+  workdir = tmp_path_factory.mktemp("run")
+  config = tiny_config.get_config()
+  run = config_lib.make_run(config)
+  params = transformer.init_params(run.model.config, jax.random.key(0))
+  run.task.tokenizer.save(workdir / "tokenizer.model")
+  record = {"config": config.to_dict()}
+  (workdir / "config.json").write_text(json.dumps(record))
+  with checkpoint.Checkpointer(workdir / "checkpoints") as checkpointer:
+    checkpointer.save(1, {"learner": {"average": params}})
+  return workdir
+
+
+@pytest.mark.slow
+def test_every_kind_is_trained_and_judged(workdir):
+  run, policy = reward_models.policy_of(workdir)
+  samples, right = train_reward.held_out(run, policy, 12, 4, rules_propose=True)
+  assert right is None  # no solver tells
+  assert 0 < samples.solved.mean() < 1
+  for kind in reward_models.KINDS:
+    config = reward_models.make_config({"kind": kind} | SMALL)
+    params, figures = reward_models.learn(config, run, policy)
+    assert figures["examples"] > 0
+    reward = reward_models.reward_of(config, run, params, policy)
+    scores = train_reward.scores_of(reward, samples)
+    assert 0 <= train_reward.figures_of(scores, samples, right)["auc"] <= 1
+  for labels in ("omega", "tree"):
+    config = dataclasses.replace(config, kind="process", labels=labels)
+    _, figures = reward_models.learn(config, run, policy)
+    assert figures["label_tokens"] > 0
+
+
+@pytest.mark.slow
+def test_the_program_saves_what_guides_a_search(workdir):
+  settings = [
+    f"--config.{name}={value}" for name, value in SMALL.items() if name != "fit"
+  ]
+  command = (
+    "train_reward",
+    "--config=configs/rewards/outcome.py",
+    f"--workdir={workdir}",
+    "--config.fit.num_steps=4",
+    *settings,
+  )
+  ended = programs.run(*command)
+  assert ended.code == 0, ended.err
+  folder = workdir / "rewards" / "outcome"
+  assert (
+    f"auc: {json.loads((folder / 'summary.json').read_text())['auc']:.3f}"
+    in (ended.out)
+  )
+  programs.assert_refused(
+    programs.run(*command), "holds a reward model already"
+  )
+  run, policy = reward_models.policy_of(workdir)
+  config, params = reward_models.load(workdir, "outcome")
+  assert config.kind == "outcome" and config.fit.num_steps == 4
+  score = rewards.model.of_path(run.model.apply, params, run.task)
+  solve = search.best_of_n(
+    run.model.apply,
+    run.task,
+    num_samples=4,
+    guidance=search.guidance.outcome(score),
+    permission="rules",
+  )
+  problems = run.task.sample_numpy(np.random.default_rng(0), 4, "test")
+  result = jax.jit(solve)(policy, jax.random.key(0), problems)
+  assert result.solved.shape == (4,)
+
+
+@pytest.mark.slow
+def test_labels_by_rollouts_are_shares_of_what_is_played(workdir):
+  """Of whole solutions the outcome, which rollouts of them do not change."""
+  run, policy = reward_models.policy_of(workdir)
+  problems = run.task.sample_numpy(np.random.default_rng(0), 8, "train")
+  key = jax.random.key(0)
+  samples = reward_data.sample(
+    run, policy, key, problems, 4, rules_propose=True
+  )
+  again = reward_data.sample(run, policy, key, problems, 4, rules_propose=True)
+  jax.tree.map(np.testing.assert_array_equal, samples, again)
+  truth = jax.jit(rewards.base.environment(run.task))(samples.solution)
+  np.testing.assert_array_equal(truth.outcome, samples.solved)
+  rollouts = reward_data.Rollouts(run, policy, key, rules_propose=True)
+  whole = rollouts(samples.solution, samples.solution.num_steps, 2)
+  np.testing.assert_array_equal(whole, np.stack([samples.solved] * 2, axis=1))
+  labels = reward_data.by_rollouts(rollouts, samples, 4, hard=False)
+  rows, last = np.arange(len(labels)), samples.solution.num_steps - 1
+  np.testing.assert_array_equal(labels[rows, last], samples.solved)
+  assert set(np.unique(labels * 4)) <= {0, 1, 2, 3, 4}
