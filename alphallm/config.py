@@ -263,6 +263,8 @@ def _check_together(run: Run) -> None:
         f"{levels}"
       )
   states = 1 if task.context == "append" else task.max_steps + 1
+  if run.objective.nodes == "all":
+    states = search.num_simulations + 1
   most = max(play.num_slots * play.num_moves * states, run.learner.worked)
   if run.learner.capacity < most:
     raise UserError(
