@@ -132,7 +132,8 @@ def play_round(
   dials = None
   if config.greedy_first:
     is_first = jnp.arange(slots.num_moves.shape[0]) % config.group_size == 0
-    dials = search_config.dials(temperature=jnp.where(is_first, 1e-4, 1.0))
+    temperature = jnp.where(is_first, 1e-4, search_config.candidate_temperature)
+    dials = search_config.dials(temperature=temperature)
 
   def arguments(slots: Slots):
     keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)
