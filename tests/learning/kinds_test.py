@@ -21,9 +21,16 @@ def load(name, problems="tiny"):
   return module.get_config(problems)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_configs_make_runs(name):
-  for problems in ("tiny", "blocks_world", "countdown"):
+@pytest.mark.parametrize(
+  "problems",
+  [
+    "tiny",
+    pytest.param("blocks_world", marks=pytest.mark.slow),
+    pytest.param("countdown", marks=pytest.mark.slow),
+  ],
+)
+def test_configs_make_runs(problems):
+  for name in NAMES:
     config.make_stages(load(name, problems))
 
 
