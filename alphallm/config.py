@@ -53,6 +53,13 @@ class Run:
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
+  def play_search(self) -> tree_search.SearchConfig:
+    """How the moves of self-play are found, by search or by sampling."""
+    if self.selfplay.player == "search":
+      return self.search
+    return dataclasses.replace(SAMPLED, discount=self.search.discount)
+
+  @property
   def has_reference(self) -> bool:
     """Whether a reference policy takes part in the loss."""
     return bool(self.learner.kl_weight) or self.objective.refers
@@ -62,6 +69,11 @@ class Run:
     """Whether that is the pretrained model for good."""
     return self.has_reference and not self.learner.reference_every
 
+
+# An episode as the policy alone writes it.
+SAMPLED = tree_search.SearchConfig(
+  num_simulations=0, num_candidates=1, permission="nothing"
+)
 
 # The tasks that draw their own problems.
 _TASKS = ("BlocksWorld", "Countdown", "Game24", "GradeSchool", "Sums")
@@ -206,10 +218,11 @@ def _check_together(run: Run) -> None:
       raise UserError(
         f"config.model.{name}={value!r} is none of float32, bfloat16, float16"
       )
-  if play.num_targets > search.num_candidates:
+  most = run.play_search.num_candidates
+  if play.num_targets > most:
     raise UserError(
       f"config.selfplay.num_targets={play.num_targets} is more than "
-      f"config.search.num_candidates={search.num_candidates}"
+      f"config.search.num_candidates={most}"
     )
   if search.num_simulations and search.permission == "nothing":
     if task.context == "reset":
@@ -233,7 +246,7 @@ def _check_together(run: Run) -> None:
     run.objective,
     run.learner,
     play,
-    search,
+    run.play_search,
     is_pretrained=run.pretrained is not None,
   )
   if run.learner.worked and not isinstance(task, tasks.Questions):

@@ -63,7 +63,10 @@ def first_policy(args, seed: int):
   """Return parameters that imitate random legal steps."""
   config = load("cloning", args, seed)
   config.learner.update(learn_from="all", value_weight=0.0)
-  config.search.rules_propose = True
+  config.search.update(
+    num_simulations=0, permission="rules", rules_propose=True
+  )
+  config.selfplay.player = "search"
   trainer = _trainer(config)
   state = trainer.init()
   for iteration in range(args.iterations):
