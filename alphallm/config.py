@@ -53,6 +53,13 @@ class Run:
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
+  def play_search(self) -> tree_search.SearchConfig:
+    """How the moves of self-play are found, by search or by sampling."""
+    if self.selfplay.player == "search":
+      return self.search
+    return dataclasses.replace(SAMPLED, discount=self.search.discount)
+
+  @property
   def has_reference(self) -> bool:
     """Whether a reference policy takes part in the loss."""
     return bool(self.learner.kl_weight) or self.objective.refers
@@ -62,6 +69,11 @@ class Run:
     """Whether that is the pretrained model for good."""
     return self.has_reference and not self.learner.reference_every
 
+
+# An episode as the policy alone writes it.
+SAMPLED = tree_search.SearchConfig(
+  num_simulations=0, num_candidates=1, permission="nothing"
+)
 
 # The tasks that draw their own problems.
 _TASKS = (
@@ -245,10 +257,11 @@ def _check_together(run: Run) -> None:
       raise UserError(
         f"config.model.{name}={value!r} is none of float32, bfloat16, float16"
       )
-  if play.num_targets > search.num_candidates:
+  most = run.play_search.num_candidates
+  if play.num_targets > most:
     raise UserError(
       f"config.selfplay.num_targets={play.num_targets} is more than "
-      f"config.search.num_candidates={search.num_candidates}"
+      f"config.search.num_candidates={most}"
     )
   if search.num_simulations and search.permission == "nothing":
     if task.context == "reset":
@@ -272,7 +285,7 @@ def _check_together(run: Run) -> None:
     run.objective,
     run.learner,
     play,
-    search,
+    run.play_search,
     is_pretrained=run.pretrained is not None,
   )
   if run.learner.worked and not isinstance(task, tasks.Questions):
@@ -297,6 +310,8 @@ def _check_together(run: Run) -> None:
         f"{levels}"
       )
   states = 1 if task.context == "append" else task.max_steps + 1
+  if run.objective.nodes == "all":
+    states = search.num_simulations + 1
   most = max(play.num_slots * play.num_moves * states, run.learner.worked)
   if run.learner.capacity < most:
     raise UserError(

@@ -20,10 +20,13 @@ class SelfPlayConfig:
   num_slots: int = 128  # B, problems under way at the same time
   num_moves: int = 8  # searches of every slot in a round
   num_targets: int = 4  # J, candidates of a state that are learned from
+  player: str = "search"  # or "policy", which samples, and asks nothing
   group_size: int = 0  # slots that attempt the same; 0: rounds go on
   greedy_first: bool = False  # the first slot of a group plays greedily
 
   def __post_init__(self):
+    if self.player not in ("search", "policy"):
+      raise ValueError(f"player={self.player!r} is neither search nor policy")
     if self.group_size and self.num_slots % self.group_size:
       raise ValueError(
         f"num_slots={self.num_slots} is no multiple of "
@@ -132,7 +135,8 @@ def play_round(
   dials = None
   if config.greedy_first:
     is_first = jnp.arange(slots.num_moves.shape[0]) % config.group_size == 0
-    dials = search_config.dials(temperature=jnp.where(is_first, 1e-4, 1.0))
+    temperature = jnp.where(is_first, 1e-4, search_config.candidate_temperature)
+    dials = search_config.dials(temperature=temperature)
 
   def arguments(slots: Slots):
     keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)

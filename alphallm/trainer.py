@@ -63,7 +63,7 @@ class Trainer:
       run.model.apply,
       run.task,
       run.selfplay,
-      run.search,
+      run.play_search,
       nodes=run.objective.nodes,
     )
     self._play = sharding.shard_self_play(

@@ -63,7 +63,10 @@ def first_policy(args, seed: int):
   """Return parameters that imitate random legal steps."""
   config = load("cloning", args, seed)
   config.learner.update(learn_from="all", value_weight=0.0)
-  config.search.rules_propose = True
+  config.search.update(
+    num_simulations=0, permission="rules", rules_propose=True
+  )
+  config.selfplay.player = "search"
   trainer = _trainer(config)
   state = trainer.init()
   for iteration in range(args.iterations):
@@ -85,8 +88,9 @@ def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
   def note():
     shares = measure(state.learner.average)
     points.append({"train_seconds": spent, "tokens": tokens, **shares})
+    return shares
 
-  note()
+  shares = note()
   while spent < args.seconds:
     began = clock()
     state, scalars = trainer.iterate(state, iteration)
@@ -95,8 +99,8 @@ def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
       spent += clock() - began
     iteration += 1
     if spent >= args.seconds * len(points) / args.points:
-      note()
-  words = {k: f"{v:.1%}" for k, v in points[-1].items() if "seconds" not in k}
+      shares = note()
+  words = ", ".join(f"{k} {shares[k]:.1%}" for k in shares)
   print(f"{name}, seed {seed}: {iteration - 1} iterations, {words}", flush=True)
   return points
 

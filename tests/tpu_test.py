@@ -23,7 +23,7 @@ import conftest, jax, toy_task
 from jax.experimental import topologies
 from alphallm import search as strategies
 from alphallm import selfplay, sharding
-from alphallm.learning import alphazero, learner, replay
+from alphallm.learning import alphazero, learner, objective, ppo, replay
 from alphallm.models import transformer
 from alphallm.search import play, tree_search
 
@@ -70,6 +70,17 @@ def learn(state, buffer, key, num_steps):
     augment=lambda key, context, steps: (
       jax.random.permutation(key, context), steps))
 
+what, setting = ppo.PPO(), objective.Setting(discount=0.97)
+
+def learn_ppo(state, buffer, episodes, done, key):
+  examples, keep = what.examples(episodes, done, None, key, setting)
+  buffer = replay.add(buffer, examples, keep)
+  recall = functools.partial(what.recall, apply_fn, state.params)
+  buffer = replay.complete(buffer, buffer.added, 16, recall)
+  return learner.train_round(
+    apply_fn, tx, training, what, state, buffer, key, buffer.added,
+    newest=replay.num_since(buffer, 0))
+
 _, harvest = like(play_round, params, slots, next_problems)
 examples, _ = like(
   lambda e, d, k: replay.to_examples(e, d, k, discount=0.97),
@@ -84,6 +95,17 @@ program = sys.argv[2]
 if program == "self_play":
   lowered = sharding.shard_self_play(
     play_round, mesh, donate_argnums=1).lower(params, slots, next_problems)
+elif program == "nodes":
+  lowered = sharding.shard_self_play(
+    functools.partial(play_round, nodes="all"), mesh).lower(
+      params, slots, next_problems)
+elif program == "learn_ppo":
+  played = like(lambda e, d, k: what.examples(e, d, None, k, setting)[0],
+                harvest.episodes, harvest.done, jax.random.key(0))
+  buffer = place(like(lambda e: replay.init(
+    jax.tree.map(lambda x: x[0], e), 64), played), whole)
+  lowered = jax.jit(learn_ppo, donate_argnums=0).lower(
+    state, buffer, *place((harvest.episodes, harvest.done), whole), key)
 elif program == "solve":
   lowered = sharding.shard_self_play(solve, mesh).lower(params, keys, problems)
 elif program.startswith("search."):
@@ -127,6 +149,7 @@ def compiled(topology, program):
   [
     ("v5e:2x4", "self_play"),
     pytest.param("v6e:2x4", "self_play", marks=pytest.mark.slow),
+    pytest.param("v5e:2x4", "nodes", marks=pytest.mark.slow),
     pytest.param("v5e:2x4", "solve", marks=pytest.mark.slow),
     pytest.param("v6e:2x4", "solve", marks=pytest.mark.slow),
     *(
@@ -157,7 +180,10 @@ def test_no_chip_waits_for_another(topology, program):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("topology", ["v5e:2x4", "v6e:2x4"])
-def test_learns_on_sharded_parameters(topology):
-  text = compiled(topology, "learn")
+@pytest.mark.parametrize(
+  ("topology", "program"),
+  [("v5e:2x4", "learn"), ("v6e:2x4", "learn"), ("v5e:2x4", "learn_ppo")],
+)
+def test_learns_on_sharded_parameters(topology, program):
+  text = compiled(topology, program)
   assert [word for word in COLLECTIVES if word in text]

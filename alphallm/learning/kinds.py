@@ -75,7 +75,7 @@ def check(
     what: is learned.
     how: it is learned.
     play: the `SelfPlayConfig`.
-    search: the `SearchConfig`.
+    search: the `SearchConfig` of self-play.
     is_pretrained: whether the run begins with a pretrained model.
 
   Raises:
@@ -115,7 +115,7 @@ def check(
     (
       what.least_group and search.plays_solution,
       f"search.play_solution=True: {kind} learns from steps that the policy "
-      "has chosen; set it to False, or permission to 'rules' or 'nothing'",
+      "has chosen; set it to False, or config.selfplay.player to 'policy'",
     ),
     (
       getattr(what, "td_lambda", 1) < 1 and search.plays_solution,
@@ -148,8 +148,8 @@ def check(
     ),
     (
       greedy and not alone,
-      "selfplay.greedy_first=True needs config.search.num_simulations=0 and "
-      "num_candidates=1: a search is not greedy",
+      "selfplay.greedy_first=True needs config.selfplay.player='policy': a "
+      "search is not greedy",
     ),
   ):
     if is_wrong:

@@ -120,5 +120,6 @@ class OnPolicy:
 
 
 def check(name: str, value: str, known: tuple[str, ...]) -> None:
+  """Raise ValueError unless an option is among those that are known."""
   if value not in known:
     raise ValueError(f"{name}={value!r} is none of {', '.join(known)}")

@@ -45,9 +45,8 @@ def get_config(problems: str, kind: str, **options):
 def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
   """Return the config of a learner whose episodes the policy samples.
 
-  No tree is searched. The rules are asked which of the candidates drawn are
-  legal, as they are in the search that this is compared with. Before it comes a
-  stage that learns the rules.
+  No tree is searched, and nobody is asked what is legal; `config.search` is
+  what measures. Before it comes a stage that learns the rules.
 
   Args:
     problems: `blocks_world`, `countdown` or `tiny`.
@@ -56,13 +55,10 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
     **options: of the learner.
   """
   config = get_config(problems, kind, **options)
-  config.search.update(
-    num_simulations=0,  # an episode is sampled
-    num_candidates=8,  # of which a legal one is taken
-    permission="rules",  # may ask what is legal
-    rules_propose=False,  # every step is the policy's own
-  )
+  # Were illegal steps left out, none would ever be judged, and each legal one
+  # that is judged bad would leave its probability to them.
   config.selfplay.update(
+    player="policy",  # which samples; an illegal step ends the episode
     num_moves=16,  # of each slot in an iteration
     group_size=group_size,  # slots that attempt the same problems
   )
@@ -74,7 +70,6 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
     reuse=4.0,  # epochs
   )
   if problems == "tiny":
-    config.search.num_candidates = 4
     config.selfplay.num_moves = 6
     config.learner.update(batch_size=8, reuse=1.0, capacity=1024)
   # From random weights no step would be legal: learn the rules first, and no
@@ -83,7 +78,12 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
     dict(
       num_iterations=1 if problems == "tiny" else 10,
       learner=dict(kind="Cloning", learn_from="all", max_age=0),
-      search=dict(rules_propose=True),
+      selfplay=dict(player="search"),
+      search=dict(
+        num_simulations=0,  # one of the candidates is taken
+        permission="rules",  # may ask what is legal
+        rules_propose=True,  # random legal steps where the policy has none
+      ),
     ),
   )
   return config

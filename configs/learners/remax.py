@@ -7,6 +7,5 @@ def get_config(problems: str = "blocks_world"):
   """Return the config."""
   config = base.sampled(problems, "ReMax", group_size=4, entropy_weight=0.003)
   config.selfplay.greedy_first = True  # one of the attempts
-  config.search.num_candidates = 1
   config.learner.reuse = 1.0  # its gradient is that of the present policy
   return config

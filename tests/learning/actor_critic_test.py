@@ -49,7 +49,9 @@ def reference(params, batch):
   return log_probs.reshape(B, D), values.reshape(B, D)
 
 
-@pytest.mark.parametrize("kind", ["reset", "append"])
+@pytest.mark.parametrize(
+  "kind", ["reset", pytest.param("append", marks=pytest.mark.slow)]
+)
 def test_loss_and_its_gradient(kind):
   batch = some_attempts(kind)
   run = unoptimized.jit(

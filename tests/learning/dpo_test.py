@@ -32,7 +32,12 @@ def run(what, batch):
 
 
 @pytest.mark.parametrize(
-  "options", [{}, {"loss_kind": "ipo"}, {"by_length": True}]
+  "options",
+  [
+    {"by_length": True},
+    pytest.param({}, marks=pytest.mark.slow),
+    pytest.param({"loss_kind": "ipo"}, marks=pytest.mark.slow),
+  ],
 )
 def test_pairs_of_solutions(options):
   """A solution's log-probability is the sum over all of its states."""
@@ -61,7 +66,9 @@ def test_pairs_of_solutions(options):
   np.testing.assert_allclose(metrics["accuracy"], (margin > 0).mean())
 
 
-@pytest.mark.parametrize("loss_kind", ["dpo", "ipo"])
+@pytest.mark.parametrize(
+  "loss_kind", ["ipo", pytest.param("dpo", marks=pytest.mark.slow)]
+)
 def test_pairs_of_steps(loss_kind):
   what = dpo.StepDPO(beta=0.2, loss_kind=loss_kind, value_weight=0.5)
   batch = scored.some_batch()

@@ -21,9 +21,16 @@ def load(name, problems="tiny"):
   return module.get_config(problems)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_configs_make_runs(name):
-  for problems in ("tiny", "blocks_world", "countdown"):
+@pytest.mark.parametrize(
+  "problems",
+  [
+    "tiny",
+    pytest.param("blocks_world", marks=pytest.mark.slow),
+    pytest.param("countdown", marks=pytest.mark.slow),
+  ],
+)
+def test_configs_make_runs(problems):
+  for name in NAMES:
     config.make_stages(load(name, problems))
 
 
@@ -47,13 +54,19 @@ def test_every_kind_has_a_config():
     ("ppo", {"learner.optimizer": "sgd"}, "optimizer='sgd' is none of"),
     ("ppo", {"learner.accumulate": 3}, "no multiple of accumulate=3"),
     ("ppo", {"selfplay.group_size": 0}, "group_size=0: PPO needs at least 1"),
+    ("ppo", {"selfplay.player": "me"}, "player='me' is neither search nor"),
+    ("ppo", {"selfplay.num_targets": 2}, "num_targets=2 is more than"),
     ("ppo", {"selfplay.greedy_first": True}, "greedy_first needs group_size"),
-    ("ppo", {"search.permission": "checker"}, "play_solution=True: PPO"),
+    ("ppo", {"selfplay.player": "search"}, "play_solution=True: PPO"),
     ("grpo", {"selfplay.group_size": 1}, "GRPO needs at least 2"),
     ("grpo", {"selfplay.group_size": 3}, "no multiple of group_size=3"),
     ("grpo", {"selfplay.greedy_first": True}, "what ReMax needs, and no"),
     ("remax", {"selfplay.greedy_first": False}, "what ReMax needs"),
-    ("remax", {"search.num_candidates": 2}, "a search is not greedy"),
+    (
+      "remax",
+      {"selfplay.player": "search", "search.play_solution": False},
+      "search is not greedy",
+    ),
     ("dpo", {"learner.reference_every": 0}, "'DPO' needs a reference"),
     ("dpo", {"learner.loss_kind": "sft"}, "loss='sft' is none of dpo, ipo"),
     ("alphazero", {"learner.td_lambda": 0.5}, "td_lambda below 1 needs"),

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import fake_model
@@ -349,6 +350,27 @@ def test_a_round_is_steps_on_drawn_batches():
   same, metrics = run(init(), buffer, key, 0)
   jax.tree.map(np.testing.assert_array_equal, same, init())
   assert all(x == 0 for x in metrics.values())
+
+
+def test_the_weight_of_the_divergence_is_adapted():
+  config = dataclasses.replace(CONFIG, kl_weight=0.3, kl_target=1e9)
+  tx = learner.make_tx(config)
+  buffer = replay.init(jax.tree.map(lambda x: x[0], some_batch()), 8)
+  buffer = replay.add(buffer, some_batch(), np.ones(B, bool))
+  params = jax.tree.map(jnp.asarray, PARAMS)
+  other = fake_model.init_params(V, seed=2, max_positions=C + T)
+  run = unoptimized.jit(
+    functools.partial(
+      learner.train_round, fake_model.apply_fn, tx, config, OBJECTIVE
+    )
+  )
+  state = learner.init(tx, params, config.kl_weight)
+  for steps, weight in (0, 0.3), (1, 0.15):
+    after, metrics = run(
+      state, buffer, jax.random.key(0), steps, reference=other
+    )
+    np.testing.assert_allclose(after.kl_weight, weight, rtol=1e-6)
+    np.testing.assert_allclose(metrics["kl_weight"], 0.3, rtol=1e-6)
 
 
 def test_bad_config():

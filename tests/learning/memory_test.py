@@ -33,6 +33,7 @@ def test_parts_of_a_batch_give_its_gradient():
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_layers_passed_again_give_the_same_gradient():
   grads = []
   for remat in (False, True):

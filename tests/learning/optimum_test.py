@@ -32,7 +32,7 @@ OPTIONS = {
   "StepDPO": dict(beta=0.5, least_gap=0.02, least_visits=1),
   "GRPO": dict(clip_high=0.28, mean="token", dynamic_sampling=True),
 }
-QUICK = {"AlphaZero", "GRPO", "PPO"}
+QUICK = {"PPO"}
 
 
 def environments():

@@ -75,7 +75,12 @@ def reference_loss(params, unit, constant, clip):
 
 
 @pytest.mark.parametrize(
-  "unit, constant", [("step", False), ("token", False), ("token", True)]
+  "unit, constant",
+  [
+    ("token", False),
+    pytest.param("step", False, marks=pytest.mark.slow),
+    pytest.param("token", True, marks=pytest.mark.slow),
+  ],
 )
 def test_loss_and_its_gradient(unit, constant):
   run = unoptimized.jit(

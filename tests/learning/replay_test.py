@@ -1,4 +1,5 @@
 import collections
+import functools
 
 import jax
 import numpy as np
@@ -202,3 +203,20 @@ def test_a_share_of_the_failures_is_kept():
   assert counts[0.0][0] == counts[0.25][0] == counts[1.0][0] > 0
   assert counts[0.0][1] == 0
   np.testing.assert_allclose(counts[0.25][1] / counts[1.0][1], 0.25, atol=0.03)
+
+
+def test_values_are_lambda_returns():
+  episodes, done = some_episodes.make("reset")
+  run = unoptimized.jit(
+    functools.partial(replay.to_examples, discount=DISCOUNT, td_lambda=0.8)
+  )
+  examples, _ = run(episodes, done, jax.random.key(0))
+  values = np.asarray(examples.values).reshape(*done.shape, D)
+  for i in np.ndindex(done.shape):
+    n, solved = int(episodes.num_steps[i]), float(episodes.solved[i])
+    assert values[i][n] == solved  # of the terminal state
+    later = 0.0
+    for t in reversed(range(n)):
+      ahead = 0.0 if t + 1 == n else float(episodes.root_values[i][t + 1])
+      later = solved * (t + 1 == n) + DISCOUNT * (0.2 * ahead + 0.8 * later)
+      np.testing.assert_allclose(values[i][t], later, rtol=1e-5)

@@ -13,7 +13,7 @@ from alphallm.search import context, tree_search, visited
 
 
 @pytest.mark.parametrize(
-  "kind", ["append", pytest.param("reset", marks=pytest.mark.slow)]
+  "kind", ["reset", pytest.param("append", marks=pytest.mark.slow)]
 )
 def test_nodes_of_a_tree(kind):
   task, config = shared.TASKS[kind], shared.CONFIG
