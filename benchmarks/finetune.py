@@ -122,7 +122,8 @@ def main():
     f"{size:,} parameters, {args.steps} steps of {run.tuning.batch_size} rows "
     f"of {run.tuning.row_tokens} places, {tokens:,} tokens in them, {threads} "
     f"thread(s), jax {jax.__version__}, torch {torch.__version__}, "
-    f"transformers {transformers.__version__}; losses differ by {differ:.1e} at most",
+    f"transformers {transformers.__version__}; losses differ by at most "
+    f"{differ:.1e}",
     flush=True,
   )
   spent = {name: [] for name in loops}
