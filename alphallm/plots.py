@@ -170,7 +170,7 @@ def over_optimisation(
     axes.set(title=title, xlabel="√KL from the policy, √nats")
     axes.grid(alpha=0.3)
   rooms[0].set_ylabel("reward: true (solid), proxy (dashed)")
-  rooms[0].legend()
+  rooms[-1].legend(loc="upper left")
   # A proxy of heavy tails leaves the picture, and the truth fills it.
   most = max(
     point["true"]

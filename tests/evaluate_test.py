@@ -112,15 +112,19 @@ def test_strategies_are_compared(workdir):
     CONFIG,
     f"--workdir={workdir}",
     "--num_problems=16",
-    "--methods=vote,beam",
+    "--methods=vote,best_of_n",
     "--budgets=2",
     "--guidance=value",
     "--permission=rules",
     "--before=false",
   )
   assert ended.code == 0, ended.err
+  assert "| budget | tokens |" in ended.out
+  table = json.loads((workdir / "compute_optimal.json").read_text())
+  assert table["asks"] == "rules" and sum(table["problems"]) == 16
+  assert table["guidance"] == "value" and table["num_samples"] == 2
   summary = json.loads((workdir / "summary.json").read_text())
-  for name in "vote_2", "beam_2":
+  for name in "vote_2", "best_of_n_2":
     assert summary[f"{name}_permission"] == "rules"
     assert summary[f"{name}_tokens"] > 0
   assert "verdict:" in ended.out and isinstance(summary["verdict"], list)
@@ -131,8 +135,27 @@ def test_strategies_are_compared(workdir):
   assert [line.split(",")[0] for line in lines] == [
     "method",
     "vote_2",
-    "beam_2",
+    "best_of_n_2",
   ]
+
+
+@pytest.mark.slow
+def test_auto_follows_its_table(workdir):
+  table = {
+    "asks": "rules",
+    "guidance": "value",
+    "source": "drawn from the test split",
+    "num_samples": 2,
+    "edges": [0.5],
+    "levels": {"2": {"methods": ["vote_2", "greedy"]}},
+  }
+  (workdir / "compute_optimal.json").write_text(json.dumps(table))
+  args = CONFIG, f"--workdir={workdir}", "--num_problems=8", "--before=false"
+  ended = programs.run("evaluate", *args, "--methods=auto", "--budgets=2")
+  assert ended.code == 0, ended.err
+  assert "its table is of the same problems" in ended.out
+  summary = json.loads((workdir / "summary.json").read_text())
+  assert summary["auto_2_permission"] == "rules"
 
 
 def test_which_checkpoint_is_loaded(run, workdir):
@@ -165,6 +188,7 @@ def test_problems_are_read_or_drawn(run, tmp_path):
     ("--budgets=0", ["--budgets", "positive"]),
     ("--guidance=worth", ["--guidance", "worth", "log_prob"]),
     ("--guidance=value", ["--guidance", "none of the methods"]),
+    ("--methods=auto", ["auto needs", "compute_optimal.json"]),
     ("--num_problems=0", ["num_problems"]),
     ("--tree=/nowhere/tree.html", ["--tree", "/nowhere is no folder"]),
     ("--checkpoint=worst", ["--checkpoint=worst", "latest, best"]),
