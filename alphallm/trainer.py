@@ -69,7 +69,9 @@ class Trainer:
     self._play = sharding.shard_self_play(
       self._play_round, mesh, donate_argnums=(1,)
     )
-    self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
+    self._init_key, learn_key = jax.random.split(jax.random.key(run.seed))
+    # An argument of the program, which is the same for all seeds.
+    self._learn_key = jax.device_put(learn_key, self._whole)
     self.problems = problems.Problems(run, mesh)
     self._shapes = jax.eval_shape(
       self._init, self._init_key, self.problems.first()
@@ -204,11 +206,11 @@ class Trainer:
     return self.run.objective.examples(episodes, done, nodes, rng_key, setting)
 
   def _absorb_and_learn(
-    self, state, buffer, credit, harvest, iteration, reference
+    self, state, buffer, credit, harvest, rng_key, iteration, reference
   ):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config, what = self.run.learner, self.run.objective
-    rng_key = jax.random.fold_in(self._learn_key, iteration)
+    rng_key = jax.random.fold_in(rng_key, iteration)
     keep_key, batch_key = jax.random.split(rng_key)
     examples, keep = self._examples(
       harvest.episodes, harvest.done, harvest.nodes, keep_key
@@ -282,6 +284,7 @@ class Trainer:
       state.replay,
       state.credit,
       harvest,
+      self._learn_key,
       jax.device_put(np.int32(iteration), self._whole),
       self._reference(reference),
     )
