@@ -77,8 +77,13 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
   config.before = (
     dict(
       num_iterations=1 if problems == "tiny" else 10,
-      learner=dict(kind="Cloning", learn_from="all", max_age=0),
-      selfplay=dict(player="search"),
+      learner=dict(
+        kind="Cloning",
+        learn_from="all",  # steps that were legal
+        max_age=0,  # while the buffer holds it
+        reference_every=0,  # there is nothing to refer to
+      ),
+      selfplay=dict(player="search", greedy_first=False),
       search=dict(
         num_simulations=0,  # one of the candidates is taken
         permission="rules",  # may ask what is legal
