@@ -21,7 +21,7 @@ test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(VENV)/oracle-installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
