@@ -1,5 +1,8 @@
 """Stages of a run, their checkpoints and resuming, with nothing to compile."""
 
+import os
+import signal
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -112,7 +115,7 @@ def test_a_stopped_run_goes_on_in_its_stage(settings, tmp_path, monkeypatch):
 
   def stop(self, state, iteration, level):
     if iteration == 4:
-      train.os.kill(train.os.getpid(), train.signal.SIGTERM)
+      os.kill(os.getpid(), signal.SIGTERM)
     return iterate(self, state, iteration, level)
 
   monkeypatch.setattr(FakeTrainer, "iterate", stop)

@@ -29,6 +29,7 @@ def get_config(problems: str, kind: str, **options):
   config.learner.augment = False
   config.learner.update(kind=kind, **options)
   config.train.update(num_iterations=100, evaluate_every=10)
+  config.train.oversample = 1  # problems drawn for each that is attempted
   if problems == "tiny":
     config.task.max_blocks = 3
     config.model.update(num_layers=1, embed_dim=16, num_heads=2, mlp_dim=32)
