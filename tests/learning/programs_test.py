@@ -37,6 +37,7 @@ def test_pairs_of_steps_are_learned_from(tmp_path):
   """From trees, with a reference, and problems that were chosen."""
   *_, last = train(
     "step_dpo", tmp_path, "--config.train.oversample=2",
+    "--config.train.num_iterations=6",
     "--config.learner.least_gap=0.01", "--config.learner.least_visits=1",
   )  # fmt: skip
   assert last["policy_loss"] > 0 and last["kl"] > 0
