@@ -1,16 +1,15 @@
 """From a config file to the parts of a run."""
 
+import copy
 import dataclasses
 import hashlib
 import json
 import pathlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from alphallm import selfplay, tasks, tokenizer, values
+from alphallm import consistency, selfplay, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
 from alphallm.learning import kinds, learner, objective, stages
 from alphallm.models import pretrained, transformer
@@ -96,11 +95,19 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
   Raises:
     UserError: if a value is missing, unknown or out of range.
   """
-  settings = config.to_dict()
+  return run_of(config.to_dict(), workdir)
+
+
+def run_of(
+  settings: dict[str, Any], workdir: pathlib.Path | None = None
+) -> Run:
+  """Make the parts of a run of a config in plain values; see `make_run`."""
+  settings = copy.deepcopy(settings)
   settings.pop("before", None)  # see `make_stages`
   check_rooms(settings, Run)
   source, task, shape = make_policy_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
+  policy = make_policy(settings["search"].pop("policy", {"kind": "gumbel"}))
   run = Run(
     seed=settings["seed"],
     task=task,
@@ -109,7 +116,7 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
       tree_search.SearchConfig,
       "search",
       settings["search"],
-      policy=make_policy(settings["search"]),
+      policy=policy,
     ),
     selfplay=values.make(
       selfplay.SelfPlayConfig, "selfplay", settings["selfplay"]
@@ -119,7 +126,7 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
     train=values.make(TrainConfig, "train", settings["train"]),
     pretrained=source,
   )
-  _check_together(run)
+  consistency.check(run)
   return run
 
 
@@ -226,13 +233,13 @@ def _make_task(settings: dict[str, Any], vocabulary) -> tasks.Task:
   return task
 
 
-def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
+def make_policy(settings: dict[str, Any]) -> policies.Policy:
   """Return the search policy from its settings, `{"kind": ..., ...}`.
 
   Raises:
     UserError: if a setting is unknown or out of range.
   """
-  settings = dict(search_settings.get("policy", {"kind": "gumbel"}))
+  settings = dict(settings)
   by_kind = {"gumbel": policies.Gumbel, "puct": policies.Puct}
   kind = settings.pop("kind", None)
   if kind not in by_kind:
@@ -246,78 +253,6 @@ def make_policy(search_settings: dict[str, Any]) -> policies.Policy:
   for name, value in settings.items():
     values.check_value(f"search.policy.{name}", value, known[name])
   return by_kind[kind](**settings)
-
-
-def _check_together(run: Run) -> None:
-  """Raise unless the parts of a run fit each other."""
-  search, play, task = run.search, run.selfplay, run.task
-  for name in ("dtype", "param_dtype"):
-    value = getattr(run.model.config, name)
-    if value not in ("float32", "bfloat16", "float16"):
-      raise UserError(
-        f"config.model.{name}={value!r} is none of float32, bfloat16, float16"
-      )
-  most = run.play_search.num_candidates
-  if play.num_targets > most:
-    raise UserError(
-      f"config.selfplay.num_targets={play.num_targets} is more than "
-      f"config.search.num_candidates={most}"
-    )
-  if search.num_simulations and search.permission == "nothing":
-    if task.context == "reset":
-      raise UserError(
-        "config.search.permission='nothing' needs config.task.context='append':"
-        " a context that is reset consists of what may not be asked"
-      )
-  answers = task.max_observation_tokens > 0
-  if search.carry_over and answers and search.permission == "nothing":
-    raise UserError(
-      "config.search.carry_over=True needs config.search.permission='rules' or "
-      "'checker': what the environment answers is not in the tree"
-    )
-  if search.num_simulations < search.policy.least_simulations:
-    raise UserError(
-      f"config.search.num_simulations={search.num_simulations}: "
-      f"{type(search.policy).__name__} needs at least "
-      f"{search.policy.least_simulations}"
-    )
-  kinds.check(
-    run.objective,
-    run.learner,
-    play,
-    run.play_search,
-    is_pretrained=run.pretrained is not None,
-  )
-  if run.learner.worked and not isinstance(task, tasks.Questions):
-    raise UserError(
-      f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
-      "answers"
-    )
-  if run.learner.augment:
-    tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
-    try:
-      jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
-    except NotImplementedError as error:
-      raise UserError(f"config.learner.augment=True: {error}") from error
-  if search.rules_propose:
-    check_proposes(task, "config.search.rules_propose=True")
-  for name in ("first_level", "eval_level"):
-    level = getattr(run.train, name)
-    if level and level not in task.levels:
-      levels = ", ".join(map(str, task.levels)) or "none"
-      raise UserError(
-        f"config.train.{name}={level} is no level of the task, which has "
-        f"{levels}"
-      )
-  states = 1 if task.context == "append" else task.max_steps + 1
-  if run.objective.nodes == "all":
-    states = search.num_simulations + 1
-  most = max(play.num_slots * play.num_moves * states, run.learner.worked)
-  if run.learner.capacity < most:
-    raise UserError(
-      f"config.learner.capacity={run.learner.capacity} is less than one "
-      f"iteration may bring, {most}"
-    )
 
 
 def make_stages(
@@ -350,20 +285,10 @@ def make_stages(
       settings[room] |= given.pop(room, {})
     configs.append(values.make(stages.StageConfig, where, given))
     try:
-      runs.append(make_run(type(config)(settings), workdir))
+      runs.append(run_of(settings, workdir))
     except UserError as error:
       raise UserError(f"config.{where}: {error}") from error
   return configs, [*runs, own]
-
-
-def check_proposes(task: tasks.Task, wish: str) -> None:
-  """Raise, naming the `wish` for it, if no rule of the task proposes steps."""
-  drawn = task.sample_numpy(np.random.default_rng(0), 1, "train")
-  propose = lambda p: task.random_step(jax.random.key(0), task.init(p))
-  try:
-    jax.eval_shape(propose, jax.tree.map(lambda x: x[0], drawn))
-  except NotImplementedError as error:
-    raise UserError(f"{wish}: {error}") from error
 
 
 def for_evaluation(run: Run, num_simulations: int) -> tree_search.SearchConfig:

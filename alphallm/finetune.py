@@ -8,7 +8,6 @@ killed or stopped. The model that comes of it lies in DIR/model, in Hugging Face
 form: `config.model.pretrained` of the other programs takes that folder.
 """
 
-import math
 import pathlib
 import shutil
 import time
@@ -163,16 +162,12 @@ class _Loop:
     """Return the means of the scalars of some steps, which must be finite."""
     rows = jax.device_get([scalars for _, scalars in unread])
     for (step, _), row in zip(unread, rows, strict=True):
-      odd = [name for name, x in row.items() if not math.isfinite(x)]
-      if odd:
-        self._checkpointer.wait()
-        kept = self._checkpointer.latest_step()
-        raise config_lib.UserError(
-          f"{odd[0]} is {row[odd[0]]} at step {step}; "
-          + (f"checkpoint {kept} is kept" if kept else "nothing was saved")
-          + ": train into another --workdir with a lower "
-          "config.tuning.learning_rate"
-        )
+      program.refuse_nan(
+        row,
+        f"step {step}",
+        self._checkpointer,
+        "config.tuning.learning_rate",
+      )
     means = {
       name: float(sum(row[name] for row in rows) / len(rows))
       for name in rows[0]

@@ -1,6 +1,7 @@
 """What the programs share: flags in, one line for bad input, one exit code."""
 
 import json
+import math
 import os
 import pathlib
 import signal
@@ -78,6 +79,35 @@ def refuse_another_run(workdir: pathlib.Path, config) -> None:
       f"{workdir} holds a run of another config (see {path}); give another "
       "--workdir, or the config of that run"
     )
+
+
+def refuse_nan(
+  scalars: dict[str, float],
+  place: str,
+  checkpointer: checkpoint.Checkpointer,
+  rate: str,
+) -> None:
+  """Raise if a scalar of a training is not finite; what was saved stays.
+
+  Args:
+    scalars: by their names.
+    place: where in the training they were read.
+    checkpointer: what saves are waited for.
+    rate: the name in the config of the learning rate.
+
+  Raises:
+    UserError: one line that names the scalar, the place and what is kept.
+  """
+  odd = [name for name, value in scalars.items() if not math.isfinite(value)]
+  if not odd:
+    return
+  checkpointer.wait()
+  kept = checkpointer.latest_step()
+  raise config_lib.UserError(
+    f"{odd[0]} is {scalars[odd[0]]} at {place}; "
+    + (f"checkpoint {kept} is kept" if kept else "nothing was saved")
+    + f": train into another --workdir with a lower {rate}"
+  )
 
 
 def claim(

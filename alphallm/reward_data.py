@@ -255,14 +255,7 @@ def truth(task: base.Task, samples: Samples) -> np.ndarray | None:
   right = np.array(solution.is_step & solution.legal)
   resets = solution.contexts.shape[1] > 1
 
-  @functools.cache
-  def solvable(text):
-    numbers, target = text.strip().split("\n")[-1].split(":")
-    numbers, target = [int(x) for x in numbers.split(" ")], int(target)
-    if len(numbers) == 1:
-      return numbers[0] == target
-    return task.solve(numbers, target) is not None
-
+  solvable = functools.cache(task.is_solvable)
   for row, step in np.argwhere(right):
     context = solution.contexts[row, step + 1 if resets else 0]
     tokens = context[: solution.ends[row, step + 1]]

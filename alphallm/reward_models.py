@@ -1,6 +1,5 @@
 """Reward models of a policy: what they are made of, learnt and found again."""
 
-import copy
 import dataclasses
 import json
 import pathlib
@@ -9,10 +8,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from alphallm import checkpoint, metrics, reward_data, rewards, runs, values
+from alphallm import (
+  checkpoint,
+  consistency,
+  metrics,
+  reward_data,
+  rewards,
+  runs,
+  values,
+)
 from alphallm import config as config_lib
 from alphallm.models import transformer
-from alphallm.rewards import examples, training
+from alphallm.rewards import combined, examples, training
 
 KINDS = {
   "outcome": "right or wrong, of whole solutions",
@@ -49,22 +56,9 @@ class RewardConfig:
       raise ValueError(
         f"labels={self.labels!r} is none of soft, hard, omega, tree"
       )
-    if self.aggregate not in ("last", "min", "product", "mean"):
-      raise ValueError(
-        f"aggregate={self.aggregate!r} is none of last, min, product, mean"
-      )
+    combined.check_aggregate(self.aggregate)
     if self.num_samples < 2:
       raise ValueError(f"num_samples={self.num_samples} is below 2")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Settings:
-  """The config of a run as it lies in its workdir."""
-
-  settings: dict[str, Any]
-
-  def to_dict(self) -> dict[str, Any]:
-    return copy.deepcopy(self.settings)
 
 
 def make_config(settings: dict[str, Any]) -> RewardConfig:
@@ -74,23 +68,12 @@ def make_config(settings: dict[str, Any]) -> RewardConfig:
     UserError: if a value is missing, unknown or out of range.
   """
 
-  def make(cls, prefix, settings, **given):
-    kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-    values.check_names(prefix, settings, kinds.keys() - given.keys())
-    for name, value in settings.items():
-      values.check_value(f"{prefix}{name}", value, kinds[name])
-    try:
-      return cls(**settings, **given)
-    except (TypeError, ValueError) as error:
-      raise config_lib.UserError(f"config.{prefix[:-1]}: {error}") from error
-
   settings = dict(settings)
   fit = settings.pop("fit", {})
   if not isinstance(fit, dict):
     raise config_lib.UserError(f"config.fit={fit!r} is not a dict")
-  return make(
-    RewardConfig, "", settings, fit=make(training.FitConfig, "fit.", fit)
-  )
+  fit = values.make(training.FitConfig, "fit", fit)
+  return values.make(RewardConfig, "", settings, fit=fit)
 
 
 def policy_of(workdir: pathlib.Path) -> tuple[config_lib.Run, Any]:
@@ -100,6 +83,16 @@ def policy_of(workdir: pathlib.Path) -> tuple[config_lib.Run, Any]:
     UserError: if there is none.
     CheckpointError: if it has no checkpoint that is whole.
   """
+  run = run_of(workdir)
+  return run, runs.load(run, workdir)[0]
+
+
+def run_of(workdir: pathlib.Path) -> config_lib.Run:
+  """Return the run of a workdir.
+
+  Raises:
+    UserError: if there is none.
+  """
   path = workdir / "config.json"
   try:
     settings = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
@@ -108,8 +101,7 @@ def policy_of(workdir: pathlib.Path) -> tuple[config_lib.Run, Any]:
       f"--workdir={workdir} holds no run of a policy: train one first by "
       "alphallm.train"
     ) from error
-  run = config_lib.make_run(_Settings(settings), workdir)
-  return run, runs.load(run, workdir)[0]
+  return config_lib.run_of(settings, workdir)
 
 
 def reward_of(
@@ -147,7 +139,7 @@ def load(workdir: pathlib.Path, name: str) -> tuple[RewardConfig, Any]:
     raise config_lib.UserError(
       f"{folder} holds no reward model: train one by alphallm.train_reward"
     ) from error
-  run, _ = policy_of(workdir)
+  run = run_of(workdir)
   shapes = jax.eval_shape(
     lambda key: transformer.init_params(run.model.config, key),
     jax.random.key(0),
@@ -202,6 +194,8 @@ def learn(
 def _lesson(config, run, policy, problems, sample_key, label_key, rng):
   """Return the loss, the examples and figures of how they came about."""
   apply_fn = run.model.apply
+  if config.rules_propose:
+    consistency.check_proposes(run.task, "config.rules_propose=True")
   if config.kind == "process" and config.labels == "tree":
     states, tokens = reward_data.by_trees(
       run,
@@ -219,17 +213,14 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
         "config.num_simulations"
       )
     return training.state_loss(apply_fn), states, {"label_tokens": tokens}
-  try:
-    samples = reward_data.sample(
-      run,
-      policy,
-      sample_key,
-      problems,
-      config.num_samples,
-      rules_propose=config.rules_propose,
-    )
-  except NotImplementedError as error:
-    raise config_lib.UserError(f"config.rules_propose=True: {error}") from error
+  samples = reward_data.sample(
+    run,
+    policy,
+    sample_key,
+    problems,
+    config.num_samples,
+    rules_propose=config.rules_propose,
+  )
   solution, solved = samples.solution, samples.solved
   figures = {
     "sample_tokens": int(samples.tokens.sum()),

@@ -6,8 +6,9 @@ from typing import Any
 import jax
 from absl import flags
 
-from alphallm import checkpoint, measure, models
+from alphallm import checkpoint, measure
 from alphallm import config as config_lib
+from alphallm.initialization import pretrained_policy
 from alphallm.models import transformer
 
 _TREE = flags.DEFINE_string(
@@ -53,12 +54,7 @@ def load_first(run: config_lib.Run) -> Any:
   config = run.model.config
   if run.pretrained is None:
     return transformer.init_params(config, jax.random.key(run.seed))
-  try:
-    return models.load(
-      run.pretrained, dtype=config.dtype, param_dtype=config.param_dtype
-    )[1]
-  except ValueError as error:
-    raise config_lib.UserError(str(error)) from error
+  return pretrained_policy.load(run.pretrained, config)
 
 
 def read_problems(run: config_lib.Run, path: str | None, count: int) -> Any:

@@ -77,6 +77,15 @@ def shard_self_play(
   return jax.jit(on_every_device, **jit_options)
 
 
+def abstract(shapes: Any, places: Any) -> Any:
+  """Return shapes and shardings of a state as one tree, for restoring."""
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    places,
+  )
+
+
 def fsdp(
   abstract_tree: Any, mesh: jax.sharding.Mesh, *, min_size: int = 2**16
 ) -> Any:

@@ -9,7 +9,6 @@ SIGINT: after the iteration, saved; exit code 143 or 130).
 """
 
 import dataclasses
-import math
 import pathlib
 import time
 
@@ -173,17 +172,12 @@ def _loop(
   def settle(iteration, scalars, extra):
     """Read the scalars of an iteration that was dispatched; check them."""
     scalars = {k: float(v) for k, v in jax.device_get(scalars).items()}
-    odd = [k for k, v in scalars.items() if not math.isfinite(v)]
-    if odd:
-      checkpointer.wait()
-      kept = checkpointer.latest_step()
-      raise config_lib.UserError(
-        f"{odd[0]} is {scalars[odd[0]]} at iteration {iteration}, step "
-        f"{scalars['train_steps']:.0f}; "
-        + (f"checkpoint {kept} is kept" if kept else "nothing was saved")
-        + ": train into another --workdir with a lower "
-        "config.learner.learning_rate"
-      )
+    program.refuse_nan(
+      scalars,
+      f"iteration {iteration}, step {scalars['train_steps']:.0f}",
+      checkpointer,
+      "config.learner.learning_rate",
+    )
     if iteration not in compiled_at:
       spent["nodes"] += scalars["nodes"]
     if course:

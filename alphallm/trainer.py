@@ -11,7 +11,8 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, models, problems, selfplay, sharding
+from alphallm import measure, problems, selfplay, sharding
+from alphallm.initialization import pretrained_policy
 from alphallm.learning import imitation, learner, objective, replay
 from alphallm.models import transformer
 
@@ -132,24 +133,15 @@ class Trainer:
     Raises:
       UserError: if the files are damaged.
     """
-    config = self.run.model.config
-    try:
-      _, self.pretrained = models.load(
-        path,
-        dtype=config.dtype,
-        param_dtype=config.param_dtype,
-        sharding=lambda _: self._places.learner.params,
-      )
-    except ValueError as error:
-      raise config_lib.UserError(str(error)) from error
+    self.pretrained = pretrained_policy.load(
+      path,
+      self.run.model.config,
+      sharding=lambda _: self._places.learner.params,
+    )
 
   def abstract(self) -> RunState:
     """Return shapes and shardings of the state, for restoring."""
-    return jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      self._shapes,
-      self._places,
-    )
+    return sharding.abstract(self._shapes, self._places)
 
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)

@@ -9,8 +9,15 @@ import jax
 import numpy as np
 
 from alphallm import config as config_lib
-from alphallm import measure, models, search, sharding, tasks, values
-from alphallm.initialization import documents, packed, records, rules, traces
+from alphallm import consistency, measure, search, sharding, tasks, values
+from alphallm.initialization import (
+  documents,
+  packed,
+  pretrained_policy,
+  records,
+  rules,
+  traces,
+)
 from alphallm.learning import learner, supervised
 from alphallm.models import transformer
 from alphallm.tasks import base
@@ -147,7 +154,7 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
   if kind in _NEEDS and not isinstance(task, _NEEDS[kind][0]):
     raise values.UserError(f"config.data.kind={kind!r} needs {_NEEDS[kind][1]}")
   if kind == "rules":
-    config_lib.check_proposes(task, "config.data.kind='rules'")
+    consistency.check_proposes(task, "config.data.kind='rules'")
   return Tuning(
     seed=settings["seed"],
     task=task,
@@ -207,16 +214,11 @@ class Tuner:
     Raises:
       UserError: if the files are damaged.
     """
-    config = self.run.model.config
-    try:
-      return models.load(
-        self.run.pretrained,
-        dtype=config.dtype,
-        param_dtype=config.param_dtype,
-        sharding=lambda _: self._places.params,
-      )[1]
-    except ValueError as error:
-      raise values.UserError(str(error)) from error
+    return pretrained_policy.load(
+      self.run.pretrained,
+      self.run.model.config,
+      sharding=lambda _: self._places.params,
+    )
 
   def init(self, params: Any = None) -> learner.TrainState:
     """Return the state before the first step; `params`: pretrained ones."""
@@ -226,11 +228,7 @@ class Tuner:
 
   def abstract(self) -> learner.TrainState:
     """Return shapes and shardings of the state, for restoring."""
-    return jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      self._shapes,
-      self._places,
-    )
+    return sharding.abstract(self._shapes, self._places)
 
   def batches(self, split: base.Split, place: packed.Place = packed.START):
     """Yield batches on the devices, and the place after each."""

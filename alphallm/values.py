@@ -111,17 +111,24 @@ def check_value(key: str, value: Any, kind: Any) -> None:
 
 
 def make(cls: type, room: str, settings: dict[str, Any], **given: Any) -> Any:
-  """Return a dataclass of a room's settings; `given` are not from the user.
+  """Return a dataclass of a room's settings.
+
+  Args:
+    cls: the dataclass.
+    room: of the config; "" for the config itself.
+    settings: what the user has set there.
+    **given: fields that are not the user's.
 
   Raises:
     UserError: if a setting is unknown or out of range.
   """
   kinds = {field.name: field.type for field in dataclasses.fields(cls)}
-  settings = {k: v for k, v in settings.items() if k != "policy"}
-  check_names(f"{room}.", settings, kinds.keys() - given.keys())
+  prefix = f"{room}." if room else ""
+  check_names(prefix, settings, kinds.keys() - given.keys())
   for name, value in settings.items():
-    check_value(f"{room}.{name}", value, kinds[name])
+    check_value(f"{prefix}{name}", value, kinds[name])
   try:
     return cls(**settings, **given)
   except (TypeError, ValueError) as error:
-    raise UserError(f"config.{room}: {error}") from error
+    where = f"config.{room}" if room else "config"
+    raise UserError(f"{where}: {error}") from error

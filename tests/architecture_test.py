@@ -29,6 +29,7 @@ FLOORS = {
   "selfplay": 5,
   "measure": 5,
   "viewer": 5,
+  "consistency": 5,
   "config": 6,
   "problems": 7,
   "program": 7,

@@ -10,7 +10,7 @@ import pathlib
 import shutil
 from typing import Any
 
-from alphallm import models, tokenizer
+from alphallm import models, tokenizer, values
 from alphallm.models import pretrained, transformer
 from alphallm.tokenizer import folders
 
@@ -57,6 +57,34 @@ def shape(
       f"of {config.vocab_size}"
     )
   return config
+
+
+def load(
+  source: pathlib.Path,
+  config: transformer.TransformerConfig,
+  *,
+  sharding: Any = None,
+) -> Any:
+  """Return the parameters of a model.
+
+  Args:
+    source: where the model lies.
+    config: whose dtypes they have.
+    sharding: as of `models.load`.
+
+  Raises:
+    UserError: if its files are damaged.
+  """
+  try:
+    _, params = models.load(
+      source,
+      dtype=config.dtype,
+      param_dtype=config.param_dtype,
+      sharding=sharding,
+    )
+  except ValueError as error:
+    raise values.UserError(str(error)) from error
+  return params
 
 
 def keep(

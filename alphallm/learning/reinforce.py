@@ -20,16 +20,22 @@ class Reinforce(policy_gradient.OnPolicy):
 
   Attributes:
     baseline: `"none"`, the `"mean"` of all returns, or the `"value"`.
-    value_weight: of the squared error of the value, if it is the baseline.
+    value_weight: of the squared error of the value, if it is the baseline; else
+      the value is not learned, and this is 0.
     entropy_weight: of the entropy of the next token.
   """
 
   baseline: str = "mean"
-  value_weight: float = 0.5
+  value_weight: float = 0.0
   entropy_weight: float = 0.0
 
   def __post_init__(self):
     policy_gradient.check("baseline", self.baseline, ("none", "mean", "value"))
+    if (self.baseline == "value") != (self.value_weight > 0):
+      raise ValueError(
+        f"value_weight={self.value_weight}: the value is learned where it is "
+        f"the baseline, and baseline={self.baseline!r}"
+      )
 
   def examples(self, episodes, done, nodes, rng_key, setting):
     del nodes, rng_key
@@ -53,7 +59,7 @@ class Reinforce(policy_gradient.OnPolicy):
       params,
       batch,
       lambda log_probs, _, judged: surrogates.reinforce(log_probs, judged),
-      value_weight=self.value_weight * (self.baseline == "value"),
+      value_weight=self.value_weight,
       entropy_weight=self.entropy_weight,
       reference=reference,
       kl_weight=kl_weight,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from alphallm.learning import losses, replay
-from alphallm.models import attention
+from alphallm.models import steps
 
 
 def predict(
@@ -16,37 +16,16 @@ def predict(
 ) -> tuple[chex.Array, chex.Array, chex.Array]:
   """Return what the network says of every token of the candidates.
 
-  The context is passed once; every candidate attends to as much of it as its
-  state had read.
+  See `models.steps`.
 
   Returns:
     Log-probabilities of a candidate's first token, `[B, S, V]`, and of those
     behind it, `[B, S, J, T - 1, V]`; value logits `[B, S]`.
   """
-  b, s, j, t = batch.candidates.shape
-  c = batch.context.shape[-1]
-  places = jnp.broadcast_to(jnp.arange(c)[None, None], (b, 1, c))
-  last = batch.ends - 1
-  prefix = apply_fn(params, batch.context[:, None], places, read=last[:, None])
-  first = jax.nn.log_softmax(prefix.logits[:, 0])
-  value_logits = prefix.value_logits[:, 0]
-  if t == 1:
-    return first, jnp.zeros((b, s, j, 0, first.shape[-1])), value_logits
-  tokens = batch.candidates.reshape(b, s * j, t)
-  ends = jnp.repeat(batch.ends, j, axis=1)
-  read = jnp.arange(c)[None, None] < ends[..., None]
-  output = apply_fn(
-    params,
-    tokens[..., :-1],
-    ends[..., None] + jnp.arange(t - 1)[None, None],
-    segments=[
-      attention.Segment(
-        kv=jax.tree.map(lambda x: x[:, 0], prefix.kv), mask=read[:, :, None]
-      )
-    ],
+  first, rest, value_logits = steps.read(
+    apply_fn, params, batch.context, batch.ends, batch.candidates
   )
-  rest = jax.nn.log_softmax(output.logits)
-  return first, rest.reshape(b, s, j, t - 1, -1), value_logits
+  return jax.nn.log_softmax(first), jax.nn.log_softmax(rest), value_logits
 
 
 def score(

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import chex
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ def aggregate(
     how: to aggregate. Of no steps the minimum and the product are 1, the last
       and the mean 0.
   """
+  check_aggregate(how)
   if how == "min":
     return jnp.min(jnp.where(mask, steps, 1.0), axis=-1)
   if how == "product":
@@ -34,11 +35,16 @@ def aggregate(
   if how == "mean":
     total = jnp.sum(jnp.where(mask, steps, 0.0), axis=-1)
     return total / jnp.maximum(count, 1)
-  if how == "last":
-    at = jnp.maximum(count - 1, 0)[..., None]
-    last = jnp.take_along_axis(steps, at, axis=-1)[..., 0]
-    return jnp.where(count > 0, last, 0.0)
-  raise ValueError(f"aggregate={how!r} is none of last, min, product, mean")
+  at = jnp.maximum(count - 1, 0)[..., None]
+  last = jnp.take_along_axis(steps, at, axis=-1)[..., 0]
+  return jnp.where(count > 0, last, 0.0)
+
+
+def check_aggregate(how: str) -> None:
+  """Raise ValueError unless `how` is a way to aggregate."""
+  known = get_args(Aggregate)
+  if how not in known:
+    raise ValueError(f"aggregate={how!r} is none of {', '.join(known)}")
 
 
 def combine(
@@ -89,10 +95,8 @@ class MixtureConfig:
   def __post_init__(self):
     if not self.parts:
       raise ValueError("a mixture needs at least one part")
-    if self.aggregate not in ("", "last", "min", "product", "mean"):
-      raise ValueError(
-        f"aggregate={self.aggregate!r} is none of last, min, product, mean"
-      )
+    if self.aggregate:
+      check_aggregate(self.aggregate)
     if self.length_budget < 0:
       raise ValueError(f"length_budget={self.length_budget} is below 0")
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from alphallm import types
-from alphallm.models import attention, network
+from alphallm.models import network
+from alphallm.models import steps as steps_lib
 from alphallm.rewards import base, combined, formulas, losses
 from alphallm.tasks import base as task_base
 
@@ -56,28 +57,16 @@ def token_logits(
   contexts, ends = solution.contexts, jnp.maximum(solution.ends[:, :-1], 1)
   if contexts.shape[1] > 1:
     contexts = contexts[:, :-1]
-  rows, size = contexts.shape[1:]
+  rows = contexts.shape[1]
   each = lambda x: x.reshape(batch * rows, depth // rows, *x.shape[2:])
-  steps, ends = each(solution.steps), each(ends)
-  contexts = contexts.reshape(batch * rows, 1, size)
-  places = jnp.arange(size)[None, None]
-  prefix = apply_fn(
+  first, rest, _ = steps_lib.read(
+    apply_fn,
     params,
-    contexts,
-    jnp.broadcast_to(places, contexts.shape),
-    read=(ends - 1)[:, None],
+    contexts.reshape(batch * rows, -1),
+    each(ends),
+    each(solution.steps)[:, :, None],
   )
-  logits = prefix.logits[:, 0][:, :, None]  # of the first token of each step
-  if most > 1:
-    segment = attention.Segment(
-      kv=jax.tree.map(lambda x: x[:, 0], prefix.kv),
-      mask=(places < ends[..., None])[:, :, None],
-    )
-    offsets = jnp.arange(most - 1)[None, None]
-    rest = apply_fn(
-      params, steps[..., :-1], ends[..., None] + offsets, segments=[segment]
-    )
-    logits = jnp.concatenate([logits, rest.logits], axis=2)
+  logits = jnp.concatenate([first[:, :, None], rest[:, :, 0]], axis=2)
   return logits.reshape(batch, depth, most, -1)
 
 

@@ -11,6 +11,7 @@ with the signs around it changed does the same.
 """
 
 import dataclasses
+import fractions
 import functools
 import json
 import pathlib
@@ -204,6 +205,16 @@ class Arithmetic(base.Task):
     return rational.solve(
       numbers, target, max_value=self.max_value, fractional=self.fractional
     )
+
+  def is_solvable(self, text: str) -> bool:
+    """Return whether the state that a text ends in has a way to the target.
+
+    Args:
+      text: whose last line is a state, "3 1/2:24".
+    """
+    numbers, target = text.strip().split("\n")[-1].split(":")
+    numbers = [fractions.Fraction(number) for number in numbers.split(" ")]
+    return self.solve(numbers, int(target)) is not None
 
   def read_problems(self, path) -> Problem:
     """Read JSON lines, `{"numbers": [25, 3, 7, 8], "target": 24}` each.

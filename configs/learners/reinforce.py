@@ -8,7 +8,8 @@ def get_config(problems: str = "blocks_world"):
   config = base.sampled(
     problems,
     "Reinforce",
-    baseline="mean",  # or "value", or "none"
+    baseline="mean",  # or "none", or "value"
+    value_weight=0.0,  # of the value's loss; above 0 if it is the baseline
     entropy_weight=0.003,
   )
   config.learner.reuse = 1.0  # its gradient is that of the present policy

@@ -126,7 +126,8 @@ def test_advantages_of_ppo_are_normalized():
 
 @pytest.mark.parametrize("baseline", ["none", "mean", "value"])
 def test_returns_less_a_baseline(baseline):
-  what = reinforce.Reinforce(baseline=baseline)
+  weight = 0.5 if baseline == "value" else 0.0
+  what = reinforce.Reinforce(baseline=baseline, value_weight=weight)
   episodes, done, found, _ = made(what, "reset")
   expected, d = [], episodes.ends.shape[-1]
   for group in problems(done):
@@ -259,6 +260,9 @@ def test_options_are_checked():
     ppo.GRPO(mean="word")
   with pytest.raises(ValueError, match="baseline='x' is none of"):
     reinforce.Reinforce(baseline="x")
+  for baseline, weight in ("mean", 0.5), ("value", 0.0):
+    with pytest.raises(ValueError, match="the value is learned where it is"):
+      reinforce.Reinforce(baseline=baseline, value_weight=weight)
   with pytest.raises(ValueError, match="behaviour='x' is neither"):
     actor_critic.ActorCritic(behaviour="x")
   with pytest.raises(ValueError, match="a='x' is none of"):

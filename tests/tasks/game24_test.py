@@ -67,3 +67,11 @@ def test_sizes():
   assert TASK.max_prompt_tokens == len("13 13 13 13:24\n") == 15
   assert (TASK.max_step_tokens, TASK.max_observation_tokens) == (20, 15)
   assert (TASK.max_steps, TASK.num_numbers) == (3, 4)
+
+
+def test_which_states_are_solvable():
+  """On the way of 8 / (3 - 8/3): fractions are read as they are written."""
+  assert TASK.is_solvable("3 3 8 8:24\n")
+  assert TASK.is_solvable("3 3 8 8:24\n8/3=8/3\n3 8 8/3:24\n")
+  assert TASK.is_solvable("8 1/3:24\n") and TASK.is_solvable("24:24\n")
+  assert not TASK.is_solvable("8 3/3:25\n") and not TASK.is_solvable("23:24")

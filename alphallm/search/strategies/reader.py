@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from alphallm import tokenizer, types
 from alphallm.models import attention, network
+from alphallm.rewards import formulas
 from alphallm.search import context as context_lib
 from alphallm.search.strategies import guidance as guidance_lib
 from alphallm.search.strategies import paths as paths_lib
@@ -232,7 +233,7 @@ class Reader:
     belief = jnp.full(is_read.shape, 0.5)
     if question is not None:
       said = output.logits[..., 1, :]
-      sure = jax.nn.sigmoid(said[..., question.yes] - said[..., question.no])
+      sure = formulas.verdict(said, [question.yes], [question.no])
       belief = jnp.where(asks, sure, belief)
     read = paths_lib.Read(
       logits=output.logits[..., 0, :],
