@@ -11,7 +11,7 @@ import shutil
 from typing import Any
 
 from alphallm import models, tokenizer, values
-from alphallm.models import pretrained, transformer
+from alphallm.models import hub, pretrained, transformer
 from alphallm.tokenizer import folders
 
 FOLDER = "pretrained"  # of a workdir, with the copy
@@ -34,7 +34,7 @@ def find(path: Any, workdir: pathlib.Path | None) -> pathlib.Path:
       f"{path!r} is no path: give a model folder, a GGUF file, or a name on "
       "the Hugging Face hub"
     )
-  return pretrained.find(path)
+  return hub.find(path)
 
 
 def shape(

@@ -13,6 +13,7 @@ import numpy as np
 from alphallm.formats import documents, safetensors
 from alphallm.models import (
   families,
+  hub,
   hugging_face,
   pretrained,
   transformer,
@@ -77,7 +78,7 @@ def save(
   shutil.rmtree(unfinished, ignore_errors=True)
   unfinished.mkdir(parents=True)
   if source is not None:
-    settings |= _bring(pretrained.find(source), unfinished)
+    settings |= _bring(hub.find(source), unfinished)
   _write_weights(unfinished, weights, max_file_bytes)
   _write(unfinished / pretrained.VALUE_HEAD, value_head)
   # Last: without it a folder holds no model.

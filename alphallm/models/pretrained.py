@@ -17,6 +17,7 @@ from alphallm.models import (
   classifiers,
   families,
   gguf_models,
+  hub,
   hugging_face,
   transformer,
 )
@@ -30,8 +31,6 @@ VALUE_HEAD = "value_head.safetensors"
 VALUE_NAMES = {"value_head/kernel": "weight", "value_head/bias": "bias"}
 
 _CHUNK = 2**20  # numbers that are decoded at a time
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 # Buffers that older files hold beside the parameters.
 _BUFFER = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
@@ -143,7 +142,7 @@ def load_tokenizer(path: str | pathlib.Path) -> vocabulary.Vocabulary:
   Raises:
     ValueError: if there is no such model, or its tokenizer is malformed.
   """
-  local = find(path)
+  local = hub.find(path)
   if local.is_dir():
     return folders.load(local)
   try:
@@ -229,48 +228,13 @@ def _equal(a, b) -> bool:
   )
 
 
-def find(path: str | pathlib.Path) -> pathlib.Path:
-  """Return where a model lies here: a folder or a file.
-
-  Args:
-    path: as `load` takes it; what is on the hub only is fetched from there.
-
-  Raises:
-    ValueError: if there is no such model.
-  """
-  local = pathlib.Path(path)
-  if local.exists():
-    return local
-  if _HUB_NAME.fullmatch(str(path)):
-    return _download(str(path))
-  raise ValueError(f"{path} is no folder, no GGUF file and no name on the hub")
-
-
 def _open(path) -> _Checkpoint:
   """Find a model and read what its files say of themselves."""
-  local = find(path)
+  local = hub.find(path)
   try:
     return _open_folder(local) if local.is_dir() else _open_gguf(local)
   except OSError as error:
     raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def _download(name: str) -> pathlib.Path:
-  try:
-    import huggingface_hub
-  except ImportError as error:
-    raise ValueError(
-      f"{name} is not here, and models come from the hub by huggingface_hub:"
-      " pip install 'alphallm[models]'"
-    ) from error
-  try:
-    folder = huggingface_hub.snapshot_download(name, allow_patterns=_HUB_FILES)
-  except (OSError, ValueError) as error:
-    reason = str(error).strip().split("\n")[0]
-    raise ValueError(
-      f"{name} is not here and did not come from the hub: {reason}"
-    ) from error
-  return pathlib.Path(folder)
 
 
 def _open_folder(folder: pathlib.Path) -> _Checkpoint:

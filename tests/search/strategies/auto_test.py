@@ -4,13 +4,13 @@ import fake_model
 import jax
 import numpy as np
 import pytest
-import strategies_test
+import strategy_cases
 import trees
 import unoptimized
 
 from alphallm import search
 
-PARAMS, TASK = strategies_test.PARAMS, strategies_test.TASKS["append"]
+PARAMS, TASK = strategy_cases.PARAMS, strategy_cases.TASKS["append"]
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_each_problem_is_solved_by_the_choice_of_its_bin():
   pilot = search.best_of_n(
     fake_model.apply_fn, TASK, num_samples=2, permission="rules"
   )
-  problems, keys = strategies_test.drawn(), strategies_test.keys_like()
+  problems, keys = strategy_cases.drawn(), strategy_cases.keys_like()
   fold = jax.vmap(jax.random.fold_in, (0, None))
   tried = unoptimized.jit(pilot)(PARAMS, fold(keys, 0), problems)
   path = jax.tree.map(np.asarray, tried.paths)
