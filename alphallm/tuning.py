@@ -231,7 +231,11 @@ class Tuner:
     return sharding.abstract(self._shapes, self._places)
 
   def batches(self, split: base.Split, place: packed.Place = packed.START):
-    """Yield batches on the devices, and the place after each."""
+    """Yield batches on the devices, and the place after each.
+
+    Raises:
+      UserError: for a document that cannot be read, or if none fits.
+    """
     tuning = self.run.tuning
     stream = packed.batches(
       self.run.source(split),
@@ -239,8 +243,11 @@ class Tuner:
       batch_size=tuning.batch_size,
       length=tuning.row_tokens,
     )
-    for batch, after in stream:
-      yield jax.device_put(batch, self._split), after
+    try:
+      for batch, after in stream:
+        yield jax.device_put(batch, self._split), after
+    except ValueError as error:
+      raise values.UserError(f"config.data: {error}") from error
 
   def validation_loss(self, params: Any, batches: list[packed.Batch]) -> float:
     """Return the mean loss of the tokens of some batches."""

@@ -125,6 +125,23 @@ def test_records_are_refused_in_one_line(tmp_path):
     tuning.make(config)
 
 
+def test_a_record_that_cannot_be_read_is_refused_in_one_line(tmp_path):
+  """Records are read while the run learns."""
+  corpus = tmp_path / "c.jsonl"
+  rows = [{"prompt": "1", "response": "2"}] * 3 + [{"prompt": "1"}] * 3
+  corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  config = countdown_traces.get_config("ci")
+  config.task = {"kind": "Countdown"}
+  config.data = {
+    "kind": "records", "path": str(corpus), "validation_every": 3,
+  }  # fmt: skip
+  tuner = tuning.Tuner(tuning.make(config), sharding.make_mesh())
+  with pytest.raises(
+    values.UserError, match='config.data: record .*"response"'
+  ):
+    next(tuner.batches("train"))
+
+
 @pytest.mark.slow
 def test_parameters_may_be_split_over_devices():
   config = countdown_traces.get_config("ci")

@@ -144,7 +144,8 @@ class Block(nn.Module):
     return x + (norm("mlp_post_norm")(h) if c.post_norms else h), kv
 
 
-_TracedOnce = nn.jit(Block)  # and lowered once, for all layers alike
+# By `remat`; traced and lowered once, for all layers alike.
+_TRACED_ONCE = {False: nn.jit(Block), True: nn.jit(nn.remat(Block))}
 
 
 class PolicyValueTransformer(nn.Module):
@@ -201,9 +202,8 @@ class PolicyValueTransformer(nn.Module):
     if c.local_layers:
       near = window.narrow(segments, tokens.shape[-1], c.window)
     # Within `jit` Flax draws other random numbers.
-    block = Block if self.is_initializing() else _TracedOnce
+    block = Block if self.is_initializing() else _TRACED_ONCE[c.remat]
     cache = []
-    block = nn.remat(Block) if c.remat else Block
     for layer in range(c.num_layers):
       local = layer in c.local_layers
       x, kv = block(c, local, name=f"layer_{layer}")(

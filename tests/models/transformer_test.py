@@ -211,6 +211,23 @@ def test_segments_equal_one_pass(name):
       )
 
 
+@pytest.mark.parametrize("remat", [False, True])
+def test_layers_alike_are_traced_once(monkeypatch, remat):
+  config = dataclasses.replace(SMALL, num_layers=4, remat=remat)
+  apply_fn, params = random_transformer.make(config, scale=0.3)
+  traced, attend = [], attention.attend
+
+  def count(*args, **kwargs):
+    traced.append(1)
+    return attend(*args, **kwargs)
+
+  monkeypatch.setattr(attention, "attend", count)
+  # Of a length that no other test has: what it traces is kept.
+  tokens = jnp.zeros((1, 1, 13), jnp.int32)
+  jax.eval_shape(apply_fn, params, tokens, tokens)
+  assert len(traced) == 1
+
+
 def test_causality_by_zero_gradients():
   apply_fn, params = network()
   embedding = params["params"]["embed"]["embedding"]
