@@ -133,6 +133,7 @@ def main():
   torch.set_num_threads(threads)
   transformers.logging.set_verbosity_error()
   model, params = models.load(args.model, dtype=args.dtype)
+  small, small_params = models.quantize(model, params)
   batch = args.sequences
   prompts = jax.random.randint(
     jax.random.key(0), (batch, args.prompt), 4, model.config.vocab_size
@@ -144,6 +145,10 @@ def main():
   for length in 1, args.length:
     products = bare(model.config, length)
     programs["bare products"][length] = lambda f=products: f(params, x)
+    decode = ours(small, length, False)
+    programs.setdefault("greedy, int8", {})[length] = lambda f=decode: f(
+      small_params, prompts
+    )
     for name, sampled in ("greedy", False), ("sampled", True):
       decode = ours(model, length, sampled)
       lengths = programs.setdefault(name, {})
@@ -156,15 +161,15 @@ def main():
     name: [run() for run in lengths.values()][-1].tolist()  # compiles
     for name, lengths in programs.items()
   }
-  same = sum(
-    a == b
-    for a, b in zip(first["greedy"], first["greedy, transformers"], strict=True)
+  agree = lambda name: sum(
+    a == b for a, b in zip(first["greedy"], first[name], strict=True)
   )
+  same = agree("greedy, transformers")
   print(
     f"{args.model}, {args.dtype}: {batch} sequences of {args.length} tokens "
     f"after {args.prompt}, {threads} thread(s), jax {jax.__version__}, torch "
     f"{torch.__version__}, transformers {transformers.__version__}; greedily "
-    f"{same} of {batch} are the same",
+    f"{same} of {batch} are the same, and {agree('greedy, int8')} in int8",
     flush=True,
   )
   spent = {name: [] for name in programs}
