@@ -22,7 +22,7 @@ STATES, ACTIONS, D, SLOTS, GROUP = 20, 3, 25, 32, 4
 ROUND, MOST_ROUNDS = 20, 40  # iterations at once, and how often
 DISCOUNT = 0.95
 OPTIONS = {
-  "Reinforce": dict(baseline="value", entropy_weight=0.01),
+  "Reinforce": dict(baseline="value", value_weight=0.5, entropy_weight=0.01),
   "ActorCritic": dict(gae_lambda=0.9, entropy_weight=0.01),
   "PPO": dict(entropy_weight=0.01),
   "TreePPO": dict(entropy_weight=0.01),
