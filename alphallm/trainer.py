@@ -72,7 +72,7 @@ class Trainer:
       run.play_search,
       nodes=run.objective.nodes,
     )
-    self._play = sharding.shard_self_play(
+    self.play = sharding.shard_self_play(
       self._play_round, mesh, donate_argnums=(1,)
     )
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
@@ -279,7 +279,7 @@ class Trainer:
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    slots, harvest = self._play(state.learner.params, state.slots, played)
+    slots, harvest = self.play(state.learner.params, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
       state.replay,
