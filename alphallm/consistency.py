@@ -61,11 +61,7 @@ def check(run: Any) -> None:
       "answers"
     )
   if run.learner.augment:
-    tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
-    try:
-      jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
-    except NotImplementedError as error:
-      raise values.UserError(f"config.learner.augment=True: {error}") from error
+    check_symmetries(task, "config.learner.augment=True")
   if search.rules_propose:
     check_proposes(task, "config.search.rules_propose=True")
   for name in ("first_level", "eval_level"):
@@ -85,6 +81,15 @@ def check(run: Any) -> None:
       f"config.learner.capacity={run.learner.capacity} is less than one "
       f"iteration may bring, {most}"
     )
+
+
+def check_symmetries(task: tasks.Task, wish: str) -> None:
+  """Raise, naming the `wish` for them, if the task has none."""
+  tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
+  try:
+    jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
+  except NotImplementedError as error:
+    raise values.UserError(f"{wish}: {error}") from error
 
 
 def check_proposes(task: tasks.Task, wish: str) -> None:

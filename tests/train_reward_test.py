@@ -41,6 +41,7 @@ SMALL = {
     ({"kind": "process", "fit": 1}, "not a dict"),
     ({"kind": "process", "fit": {"trunk": "oak"}}, "none of policy"),
     ({"kind": "process", "fit": {"num_steps": 0}}, "fit.num_steps=0"),
+    ({"kind": "expert", "fit": {"augment": True}}, "tokens that were written"),
     ({}, "kind"),
   ],
 )
