@@ -11,11 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from alphallm import config as config_lib
-from alphallm import finetune, measure, search, tasks, tuning, values
+from alphallm import (
+  finetune,
+  measure,
+  rewards,
+  search,
+  tasks,
+  tuning,
+  values,
+)
 from alphallm.initialization import journeys, pretrained_policy
 from alphallm.models import transformer
 from alphallm.search import play, search_config
-from alphallm.tasks import proposals
 
 THOUGHTS = "thoughts.jsonl"  # of a round, what is imitated in it
 _BATCH = 64  # problems at a time
@@ -79,14 +86,20 @@ def make(config: Any) -> Journey:
     with settings.unlocked():
       del settings[room]
   policy = rooms["search"].pop("policy", {"kind": "gumbel"})
+  how = values.make(
+    search_config.SearchConfig,
+    "search",
+    rooms["search"],
+    policy=config_lib.make_policy(policy),
+  )
+  if not (how.checks and how.num_simulations):
+    raise values.UserError(
+      "config.search: trees that are written down need num_simulations above 0 "
+      "and permission='checker', which tells where they end"
+    )
   return Journey(
     journey=values.make(JourneyConfig, "journey", rooms["journey"]),
-    search=values.make(
-      search_config.SearchConfig,
-      "search",
-      rooms["search"],
-      policy=config_lib.make_policy(policy),
-    ),
+    search=how,
     settings=settings,
   )
 
@@ -109,7 +122,7 @@ class Round:
     if not isinstance(self.run.task, tasks.Thoughts):
       raise values.UserError("config.task.kind: a journey needs 'Thoughts'")
     try:
-      self._steps = proposals.Proposals(thoughts=self.run.task)
+      self._steps = tasks.Proposals(thoughts=self.run.task)
     except ValueError as error:
       raise values.UserError(f"config.task.source: {error}") from error
     shape, self._key = self.run.model.config, jax.random.key(self.run.seed)
@@ -143,7 +156,7 @@ class Round:
         max_moves=1,
         keep_tree=True,
       )
-      return nodes_of(steps, found.tree)
+      return journeys.nodes_of(steps, found.tree)
 
     key = jax.random.fold_in(self._key, number)
     every = measure.run(
@@ -183,10 +196,11 @@ class Round:
       thoughts: whether it has learnt to write any.
 
     Returns:
-      `greedy`, of steps without a tree; `mcts_N`; and `thought`, of greedy
+      `greedy`, of steps without a tree; `mcts_N`; `imagined_N`, the same search
+      with the network in place of the environment; and `thought`, of greedy
       thoughts; the shares that are solved. `curves`: points of mean tokens a
-      problem and the share solved: of `mcts` by its budget, of `thought` by the
-      most tokens that a thought may have.
+      problem and the share solved: of the searches by their budgets, of
+      `thought` by the most tokens that a thought may have.
     """
     run, steps, train = self.run, self._steps, self.run.train
     problems = measure.held_out(steps, train.num_eval_problems)
@@ -218,6 +232,12 @@ class Round:
       )
       figures[f"mcts_{budget}"] = float(right.mean())
       curves["mcts"].append([float(tokens.mean()), float(right.mean())])
+      if thoughts:
+        right, tokens = self._imagined(config, problems)
+        figures[f"imagined_{budget}"] = float(right.mean())
+        curves.setdefault("imagined", []).append(
+          [float(tokens.mean()), float(right.mean())]
+        )
     if thoughts:
       task = tuning.whole(run)
       right, tokens = solved(
@@ -227,48 +247,43 @@ class Round:
       curves["thought"] = by_length(right, tokens)
     return figures | {"curves": curves}
 
+  def _imagined(self, config, problems):
+    """Return which problems are solved by plans that were made in thought.
 
-def nodes_of(task: proposals.Proposals, tree: Any) -> journeys.Nodes:
-  """Return the nodes of B trees, `[B, 2 N, ...]`, in `jnp`.
+    A plan is made to its end before the environment is told of it. What the
+    network writes to see where steps lead, those of all candidates and of each
+    node, is counted as tokens.
+    """
+    run, steps = self.run, self._steps
+    config = dataclasses.replace(config, rules_propose=False)
 
-  Beside each of the N nodes stands the solution that its candidates hold, which
-  the search has not visited.
+    def plan(params, rng_keys, problems):
+      task = tasks.Imagination(
+        task=steps, apply_fn=run.model.apply, params=params
+      )
+      found = play.solve(
+        run.model.apply, task, config, params, rng_keys, problems
+      )
+      made = found.episode
+      paid = rewards.base.replay(
+        steps,
+        problems,
+        made.steps[:, :-1],
+        made.step_lengths[:, :-1],
+        made.num_steps,
+      )
+      cost, seen = found.cost, config.num_candidates + 1
+      spent = cost.nodes * seen * task.tokens_of_step
+      tokens = cost.decoded + cost.prefilled + spent
+      return jnp.sum(paid, axis=-1) >= 1, tokens
 
-  Args:
-    task: that was searched.
-    tree: by a search that may ask the checker.
-  """
-  held, made = tree.embeddings, tree.node_visits > 0
-  batch, count = made.shape
-  rows, columns = jnp.arange(batch)[:, None], jnp.arange(count)[None]
-  parent = jnp.maximum(tree.parents, 0)
-  action = jnp.maximum(tree.action_from_parent, 0)
-  winner = jnp.argmax(held.wins, axis=-1)
-  at = lambda x, node, action: x[rows, node, action]
-  steps = [at(held.tokens, parent, action), at(held.tokens, columns, winner)]
-  lengths = [
-    at(held.lengths, parent, action),
-    at(held.lengths, columns, winner),
-  ]
-  ends = jax.vmap(jax.vmap(task.step))(held.state, steps[1], lengths[1])
-  both = lambda one, two: jnp.concatenate([one, two], axis=1)
-  says = both(held.state.inner.observation, ends.inner.observation)
-  own = jnp.broadcast_to(columns, (batch, count))
-  usable = lambda state: state.legal & ~state.held_out
-  kept = made & usable(held.state)
-  return journeys.Nodes(
-    parent=both(parent, own),
-    order=both(2 * own, 2 * own + 1),
-    steps=both(*steps),
-    step_lengths=jnp.maximum(both(*lengths) - 1, 0),
-    states=says,
-    state_lengths=both(
-      held.state.inner.observation_length, ends.inner.observation_length
-    ),
-    kept=both(kept, kept & jnp.any(held.wins, axis=-1)),
-    over=both(held.state.terminated, jnp.ones_like(made)),
-    solved=both(held.state.reward >= 1, ends.reward >= 1),
-  )
+    return measure.run(
+      jax.jit(plan),
+      self.params,
+      self._key,
+      problems,
+      batch_size=run.train.eval_batch_size,
+    )
 
 
 def by_length(solved: np.ndarray, tokens: np.ndarray) -> list[list[float]]:

@@ -23,6 +23,7 @@ def test_a_journey_goes_on_and_tells_what_came_of_it(tmp_path):
   summary = json.loads((tmp_path / "summary.json").read_text())
   assert 0 < summary["round_1_trees_solved"] <= 1
   assert 0 <= summary["round_1_thought"] <= 1
+  assert 0 <= summary["round_1_imagined_2"] <= 1
   before, after = summary["curves"]
   assert "thought" not in before and len(after["thought"]) > 1
   assert (tmp_path / "journey.png").exists()

@@ -2,10 +2,8 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
-import unoptimized
 
 from alphallm import rounds, values
 from alphallm.initialization import thoughts
@@ -19,8 +17,8 @@ def small():
   return config
 
 
-def test_thoughts_of_a_round_solve_their_problems(tmp_path, monkeypatch):
-  monkeypatch.setattr(jax, "jit", unoptimized.jit)
+@pytest.mark.slow
+def test_thoughts_of_a_round_solve_their_problems(tmp_path):
   before = rounds.Round(rounds.make(small()), tmp_path, 0)
   path = tmp_path / "round_1" / rounds.THOUGHTS
   figures = before.write(path, 1)
@@ -70,6 +68,7 @@ def test_points_by_length():
     ({"journey": {"budgets": (0,)}}, "are not numbers above 0"),
     ({"journey": {"miles": 1}}, "journey.miles is unknown"),
     ({"search": {"num_candidates": 0}}, "num_candidates=0 must be"),
+    ({"search": {"permission": "rules"}}, "trees that are written down need"),
     ({"search": {"policy": {"kind": "ucb"}}}, "policy.kind='ucb' is none of"),
   ],
 )

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from alphallm.initialization import thoughts
+from alphallm.tasks import proposals
 
 
 @chex.dataclass(frozen=True)
@@ -37,6 +40,49 @@ class Nodes:
   kept: chex.Array
   over: chex.Array
   solved: chex.Array
+
+
+def nodes_of(task: proposals.Proposals, tree: Any) -> Nodes:
+  """Return the nodes of B trees, `[B, 2 N, ...]`, in `jnp`.
+
+  Beside each of the N nodes stands the solution that its candidates hold, which
+  the search has not visited.
+
+  Args:
+    task: that was searched.
+    tree: by a search that may ask the checker.
+  """
+  held, made = tree.embeddings, tree.node_visits > 0
+  batch, count = made.shape
+  rows, columns = jnp.arange(batch)[:, None], jnp.arange(count)[None]
+  parent = jnp.maximum(tree.parents, 0)
+  action = jnp.maximum(tree.action_from_parent, 0)
+  winner = jnp.argmax(held.wins, axis=-1)
+  at = lambda x, node, action: x[rows, node, action]
+  steps = [at(held.tokens, parent, action), at(held.tokens, columns, winner)]
+  lengths = [
+    at(held.lengths, parent, action),
+    at(held.lengths, columns, winner),
+  ]
+  ends = jax.vmap(jax.vmap(task.step))(held.state, steps[1], lengths[1])
+  both = lambda one, two: jnp.concatenate([one, two], axis=1)
+  says = both(held.state.inner.observation, ends.inner.observation)
+  own = jnp.broadcast_to(columns, (batch, count))
+  usable = lambda state: state.legal & ~state.held_out
+  kept = made & usable(held.state)
+  return Nodes(
+    parent=both(parent, own),
+    order=both(2 * own, 2 * own + 1),
+    steps=both(*steps),
+    step_lengths=jnp.maximum(both(*lengths) - 1, 0),
+    states=says,
+    state_lengths=both(
+      held.state.inner.observation_length, ends.inner.observation_length
+    ),
+    kept=both(kept, kept & jnp.any(held.wins, axis=-1)),
+    over=both(held.state.terminated, jnp.ones_like(made)),
+    solved=both(held.state.reward >= 1, ends.reward >= 1),
+  )
 
 
 def records(
