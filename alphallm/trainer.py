@@ -11,9 +11,14 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, problems, selfplay, sharding
+from alphallm import judges, measure, players, problems, selfplay, sharding
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import imitation, learner, objective, replay
+from alphallm.learning import (
+  imitation,
+  learner,
+  objective,
+  replay,
+)
 from alphallm.models import transformer
 
 
@@ -59,16 +64,12 @@ class Trainer:
     self.pretrained = None
     self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
     self._tx = learner.make_tx(run.learner)
-    self._play_round = functools.partial(
-      selfplay.play_round,
-      run.model.apply,
-      run.task,
-      run.selfplay,
-      run.play_search,
-      nodes=run.objective.nodes,
-    )
+    self._payer = judges.Payer(run)
+    self._models = jax.device_put(self._payer.params, self._whole)
+    self._player = players.Player(run)
+    self._guide = jax.device_put(self._player.params, self._whole)
     self._play = sharding.shard_self_play(
-      self._play_round, mesh, donate_argnums=(1,)
+      self._player, mesh, donate_argnums=(1,)
     )
     self._init_key, learn_key = jax.random.split(jax.random.key(run.seed))
     # An argument of the program, which is the same for all seeds.
@@ -182,7 +183,8 @@ class Trainer:
     run, nodes = self.run, None
     add_moves = lambda tree: jax.tree.map(lambda x: x[:, None], tree)
     if run.objective.nodes:
-      nodes = self._play_round(params, slots, add_moves(first))[1].nodes
+      both = params, self._player.params
+      nodes = self._player(both, slots, add_moves(first))[1].nodes
     examples, _ = self._examples(
       *add_moves((slots.trace.episode, slots.num_moves < 0)),
       nodes,
@@ -198,15 +200,14 @@ class Trainer:
     return self.run.objective.examples(episodes, done, nodes, rng_key, setting)
 
   def _absorb_and_learn(
-    self, state, buffer, credit, harvest, rng_key, iteration, reference
+    self, state, buffer, credit, harvest, rng_key, iteration, reference, models
   ):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config, what = self.run.learner, self.run.objective
     rng_key = jax.random.fold_in(rng_key, iteration)
     keep_key, batch_key = jax.random.split(rng_key)
-    examples, keep = self._examples(
-      harvest.episodes, harvest.done, harvest.nodes, keep_key
-    )
+    paid = self._payer(models, harvest, state.params)
+    examples, keep = self._examples(paid, harvest.done, harvest.nodes, keep_key)
     before = buffer.added
     buffer = replay.add(buffer, examples, keep, iteration)
     new = buffer.added - before
@@ -248,8 +249,9 @@ class Trainer:
       "episodes": jnp.sum(done),
       "examples": buffer.added,
       "sample_age": replay.mean_age(buffer, iteration, newest),
-      "solved": mean(harvest.episodes.solved),
-      "episode_steps": mean(harvest.episodes.num_steps),
+      "solved": mean(paid.solved),
+      "reward": mean(jnp.sum(paid.rewards, axis=-1)),
+      "episode_steps": mean(paid.num_steps),
       "nodes": jnp.sum(harvest.cost.nodes),
       "tokens": jnp.sum(harvest.cost.decoded + harvest.cost.prefilled),
     }
@@ -270,7 +272,8 @@ class Trainer:
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    slots, harvest = self._play(state.learner.params, state.slots, played)
+    both = state.learner.params, self._guide
+    slots, harvest = self._play(both, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
       state.replay,
@@ -279,6 +282,7 @@ class Trainer:
       self._learn_key,
       jax.device_put(np.int32(iteration), self._whole),
       self._reference(reference),
+      self._models,
     )
     state = RunState(
       learner=learned,
@@ -308,7 +312,7 @@ class Measurement:
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
-      f"mcts_{n}": config_lib.for_evaluation(run, n),
+      f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
     self._solvers = {
       name: measure.solver(run.model.apply, run.task, search)
