@@ -35,6 +35,18 @@ class Problems:
     drawn = self._draw(iteration, self._groups, level)
     return jax.device_put(self._repeat(drawn), self._split)
 
+  def abstract(self) -> tuple[Any, Any]:
+    """Return shapes and shardings of `first` and of `of_round`."""
+    drawn = self._draw(0, 1, None)
+    slots, moves = self._run.selfplay.num_slots, self._run.selfplay.num_moves
+    like = lambda *lead: jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+        (*lead, *x.shape[1:]), x.dtype, sharding=self._split
+      ),
+      drawn,
+    )
+    return like(slots), like(slots, moves)
+
   def of_round(
     self, iteration: int, params: Any, level: int | None = None
   ) -> Any:

@@ -70,13 +70,10 @@ class Trainer:
     self._play = sharding.shard_self_play(
       self._play_round, mesh, donate_argnums=(1,)
     )
-    self._init_key, learn_key = jax.random.split(jax.random.key(run.seed))
-    # An argument of the program, which is the same for all seeds.
-    self._learn_key = jax.device_put(learn_key, self._whole)
+    self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
     self.problems = problems.Problems(run, mesh)
-    self._shapes = jax.eval_shape(
-      self._init, self._init_key, self.problems.first()
-    )
+    first, self._round = self.problems.abstract()
+    self._shapes = jax.eval_shape(self._init, self._init_key, first)
     self._places = self._shardings()
     self._learn = jax.jit(
       self._absorb_and_learn,
@@ -142,6 +139,30 @@ class Trainer:
   def abstract(self) -> RunState:
     """Return shapes and shardings of the state, for restoring."""
     return sharding.abstract(self._shapes, self._places)
+
+  def programs(self) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs `self_play` and `learn`, with abstract arguments.
+
+    They can be lowered; the devices of the mesh need not be there for that.
+    """
+    state = self.abstract()
+    place = lambda sharding, tree: jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+    play = (state.learner.params, state.slots, self._round)
+    _, harvest = jax.eval_shape(self._play, *play)
+    reference = state.reference if self.run.has_reference else None
+    if self.run.refers_to_pretrained:
+      reference = state.learner.params
+    learn = (
+      state.learner,
+      state.replay,
+      state.credit,
+      place(self._split, harvest),
+      *place(self._whole, (self._learn_key, np.int32(0))),
+      reference,
+    )
+    return {"self_play": (self._play, play), "learn": (self._learn, learn)}
 
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)
@@ -276,7 +297,8 @@ class Trainer:
       state.replay,
       state.credit,
       harvest,
-      self._learn_key,
+      # Arguments of the program, which is the same for all seeds.
+      jax.device_put(self._learn_key, self._whole),
       jax.device_put(np.int32(iteration), self._whole),
       self._reference(reference),
     )
@@ -304,7 +326,9 @@ class Measurement:
     self._problems = measure.held_out(
       run.task, run.train.num_eval_problems, run.train.eval_level
     )
-    self._batch_size = run.train.eval_batch_size
+    self._batch_size = min(
+      run.train.eval_batch_size, run.train.num_eval_problems
+    )
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
@@ -313,6 +337,15 @@ class Measurement:
     self._solvers = {
       name: measure.solver(run.model.apply, run.task, search)
       for name, search in searches.items()
+    }
+
+  def programs(self, params: Any) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs by method, with such parameters and a batch."""
+    problems, size = next(measure.batches(self._problems, self._batch_size))
+    keys = jax.random.split(self._rng_key, size)
+    return {
+      name: (solve, (params, keys, problems))
+      for name, solve in self._solvers.items()
     }
 
   def __call__(self, params) -> dict[str, float]:

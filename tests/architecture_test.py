@@ -22,6 +22,7 @@ FLOORS = {
   "metrics": 1,
   "ledger": 1,
   "compilation": 1,
+  "compiled": 1,
   "rewards": 2,
   "search": 3,
   "initialization": 3,
@@ -54,7 +55,10 @@ FLOORS = {
   "behaviours": 8,
   "vocabulary": 8,
   "solve": 8,
-  "preflight": 8,
+  "shapes": 7,
+  "forecast": 7,
+  "timing": 9,
+  "preflight": 10,
 }
 
 # What only some rooms may import.
