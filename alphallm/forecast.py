@@ -1,14 +1,42 @@
-"""What a program will need and how long it will take, before it is run."""
+"""What the programs of a run will need and how long they will take."""
 
+import dataclasses
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from alphallm import config as config_lib
+from alphallm import search as search_lib
+from alphallm import trainer as trainer_lib
 from alphallm.compiled import hlo, roofline, work
+from alphallm.models import transformer
 from alphallm.search import tree_search
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A program of a run.
+
+  Attributes:
+    function: jitted.
+    arguments: of it, abstract or not.
+    search: by which it searches.
+    nodes: states that one run of it evaluates; 0: it learns.
+    tokens: that one run decodes at most, or that a step of learning reads.
+    held: bytes per device of the run's state that are among its arguments.
+    pages: bytes per device of keys and values while it searches.
+  """
+
+  function: Any
+  arguments: tuple[Any, ...]
+  search: Any
+  nodes: int
+  tokens: int
+  held: int
+  pages: int
 
 
 def bytes_per_device(tree: Any) -> int:
@@ -19,18 +47,184 @@ def bytes_per_device(tree: Any) -> int:
   )
 
 
+def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
+  """Return the bytes per device of a run's state, by kind."""
+  state = trainer.abstract()
+  reference = state.reference
+  if trainer.run.refers_to_pretrained:
+    reference = state.learner.params
+  parts = {
+    "parameters": state.learner.params,
+    "optimizer": state.learner.opt_state,
+    "average": state.learner.average,
+    "reference": reference,
+    "slots": state.slots,
+    "replay": state.replay,
+  }
+  return {name: bytes_per_device(part) for name, part in parts.items()}
+
+
+def programs(trainer: trainer_lib.Trainer, devices: int) -> dict[str, Program]:
+  """Return the programs of a run by name.
+
+  Args:
+    trainer: of the run.
+    devices: how many share the slots of self-play.
+  """
+  run, state, held = trainer.run, trainer.abstract(), state_bytes(trainer)
+  play, learn = (trainer.programs()[name] for name in ("self_play", "learn"))
+  slots, moves = run.selfplay.num_slots, run.selfplay.num_moves
+  made = {
+    "self_play": _searching(
+      run,
+      play,
+      run.play_search,
+      slots * moves,
+      held["parameters"] + held["slots"],
+      jax.tree.map(lambda x: _like(x, slots // devices, 2), play[1][2]),
+    ),
+    "learn": Program(
+      *learn,
+      search=run.play_search,
+      nodes=0,
+      tokens=run.learner.batch_size * tokens_of_example(state.replay.examples),
+      held=sum(held.values()) - held["slots"],
+      pages=0,
+    ),
+  }
+  measured = trainer_lib.Measurement(run).programs(state.learner.average)
+  for name, evaluation in measured.items():
+    search = config_lib.GREEDY
+    if name != "greedy":
+      search = config_lib.for_evaluation(run, run.train.eval_simulations)
+    problems = evaluation[1][2]
+    size = jax.tree.leaves(problems)[0].shape[0]
+    made[name.split("_")[0]] = _searching(
+      run,
+      evaluation,
+      search,
+      size * run.task.max_steps,
+      held["average"],
+      jax.tree.map(lambda x, n=size: _like(x, n, 1), problems),
+    )
+  return made
+
+
+def _like(x, lead: int, axes: int):
+  return jax.ShapeDtypeStruct((lead, *x.shape[axes:]), x.dtype)
+
+
+def _searching(run, function, search, moves, held, problems) -> Program:
+  """Return a program that searches so many moves at most."""
+  nodes = moves * (search.num_simulations + 1)
+  beams = search.num_candidates * (run.task.max_step_tokens - 1)
+  found = search_lib.memory(
+    run.model.apply,
+    run.task,
+    search,
+    jax.eval_shape(
+      lambda key: transformer.init_params(run.model.config, key),
+      jax.random.key(0),
+    ),
+    problems,
+  )
+  return Program(
+    *function,
+    search=search,
+    nodes=nodes,
+    tokens=nodes * beams,
+    held=held,
+    pages=found["prompt"] + found["pages"],
+  )
+
+
+def foresee(
+  one: Program,
+  run: config_lib.Run,
+  chip: roofline.Chip,
+) -> tuple[dict[str, Any], jax.stages.Compiled]:
+  """Compile a program; return what it says of itself, and the program.
+
+  Raises:
+    MemoryError: in one line, if the compiler finds no room for it.
+  """
+  began = time.monotonic()
+  try:
+    made = one.function.lower(*one.arguments).compile()
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    line = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
+    raise MemoryError(line) from error
+  seconds = time.monotonic() - began
+  told = figures(made, chip, rounds(run, one.search))
+  return {"compile_seconds": seconds} | told, made
+
+
+def judged(
+  told: dict[str, Any],
+  one: Program,
+  state: int,
+  devices: int,
+  chip: roofline.Chip,
+) -> dict[str, Any]:
+  """Return the figures of a program with what they mean for a chip.
+
+  Args:
+    told: see `foresee`.
+    one: the program.
+    state: bytes per device of the whole state of the run.
+    devices: on which it runs.
+    chip: which they are.
+  """
+  memory = told["memory"] | {"beside": state - one.held}
+  needed = sum(memory.values())
+  counts = {"nodes": one.nodes, "tokens": one.tokens}
+  return told | {
+    "memory": memory,
+    "pages": one.pages,
+    "needed": needed,
+    "fits": needed <= chip.memory,
+    "expected": rates(counts, told["roofline_seconds"], devices),
+  }
+
+
+def rates(
+  counts: Mapping[str, int], seconds: float, devices: int
+) -> dict[str, float]:
+  """Return what each of the devices does in a second; of nothing, nothing."""
+  return {
+    f"{what}_per_second_per_chip": count / seconds / devices
+    for what, count in counts.items()
+    if count
+  }
+
+
+def at_depth(run: config_lib.Run, depth: int) -> config_lib.Run:
+  """Return the run with so many layers."""
+  shape = run.model.config
+  if shape.local_layers:
+    raise config_lib.UserError(
+      "--layers is for networks whose layers are alike"
+    )
+  shape = dataclasses.replace(shape, num_layers=depth)
+  return dataclasses.replace(
+    run, model=transformer.PolicyValueTransformer(shape)
+  )
+
+
 def rounds(
-  run: config_lib.Run, search: tree_search.SearchConfig, num_steps: int = 1
+  run: config_lib.Run, search: tree_search.SearchConfig
 ) -> dict[str, int]:
   """Return how often loops go round whose end is known to no compiler.
 
-  Each is taken at its longest. Steps of text are too, whose bound is in the
-  program: what is played ends sooner.
+  Each is taken at its longest, and learning takes one step. Steps of text are
+  at their longest too, whose bound is in the program: what is played ends
+  sooner.
 
   Args:
     run: what the program is of.
     search: by which it searches.
-    num_steps: of learning.
 
   Returns:
     Rounds by the name of a function, as `loops.loop` takes it.
@@ -42,23 +236,8 @@ def rounds(
     "play.play_line": search.line_length,
     "play.solve": run.task.max_steps,
     "rollout.value": search.rollout_steps,
-    "learner.train_round": num_steps,
+    "learner.train_round": 1,
   }
-
-
-def compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-  """Compile a program.
-
-  Raises:
-    MemoryError: in one line, if the compiler finds no room for it.
-  """
-  try:
-    return lowered.compile()
-  except jax.errors.JaxRuntimeError as error:
-    if "RESOURCE_EXHAUSTED" not in str(error):
-      raise
-    line = str(error).splitlines()[0].removeprefix("RESOURCE_EXHAUSTED: ")
-    raise MemoryError(line) from error
 
 
 def figures(
@@ -77,11 +256,7 @@ def figures(
     goes round.
   """
   works, loops = work.of(hlo.parse(made.as_text()), assumed)
-  held_up = {"products": 0.0, "memory": 0.0, "links": 0.0}
-  for one in works:
-    parts = roofline.parts(one, chip)
-    longest = max(parts, key=parts.get)
-    held_up[longest] += one.times * parts[longest]
+  spent = roofline.seconds(works, chip)
   stats = made.memory_analysis()
   memory = {
     "arguments": stats.argument_size_in_bytes,
@@ -94,8 +269,8 @@ def figures(
     "flops": work.total(works, "flops"),
     "bytes": work.total(works, "bytes"),
     "collectives": work.collectives(works),
-    "roofline_seconds": sum(held_up.values()),
-    "held_up_by": held_up,
+    "roofline_seconds": sum(spent.values()),
+    "held_up_by": spent,
     "loops": [[loop.function, loop.times, loop.source] for loop in loops],
   }
 
@@ -107,25 +282,21 @@ def extend(first: Any, second: Any, depths: tuple[int, int], depth: int) -> Any:
   temporaries nearly are.
 
   Args:
-    first: a tree of numbers, at the first depth; what is no number is taken
-      from the second.
-    second: the same at the second.
+    first: a tree of numbers, at the first depth.
+    second: the same at the second; what is no number is taken from here.
     depths: the two.
     depth: the one wanted.
   """
-  share = (depth - depths[0]) / (depths[1] - depths[0])
-
-  def one(a, b):
-    if not isinstance(b, int | float):
-      return b
-    value = a + (b - a) * share
-    return round(value) if isinstance(b, int) else value
-
   if isinstance(second, dict):
+    none = lambda tree: jax.tree.map(lambda x: 0 * x, tree)
     return {
-      key: extend(first[key], second[key], depths, depth) for key in second
+      key: extend(first.get(key, none(value)), value, depths, depth)
+      for key, value in second.items()
     }
-  return one(first, second)
+  if not isinstance(second, int | float):
+    return second
+  slope = (second - first) / (depths[1] - depths[0])
+  return type(second)(first + slope * (depth - depths[0]))
 
 
 def tokens_of_example(examples: Any) -> int:

@@ -8,22 +8,16 @@ chip is needed, or without --topology for the devices at hand, where they are
 then run. Nothing of the size of the parameters is allocated for a topology.
 """
 
-import dataclasses
-import os
 import pathlib
-import time
 from typing import Any
 
 import jax
 from absl import flags
-from jax.experimental import topologies
 
 from alphallm import config as config_lib
 from alphallm import forecast, metrics, program, shapes, sharding, timing
-from alphallm import search as search_lib
 from alphallm import trainer as trainer_lib
-from alphallm.compiled import roofline
-from alphallm.models import transformer
+from alphallm.compiled import roofline, topology
 
 _TOPOLOGY = flags.DEFINE_string(
   "topology",
@@ -47,311 +41,93 @@ _PROGRAMS = flags.DEFINE_list(
   "programs", None, "Some of self_play, learn, greedy and mcts; all if None."
 )
 
-# Slices by the number of their chips, where the chips lie in a plane.
-_PLANES = {
-  "4": "2x2",
-  "8": "2x4",
-  "16": "4x4",
-  "32": "4x8",
-  "64": "8x8",
-  "128": "8x16",
-  "256": "16x16",
-}
-_GIB = 2**30
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-  """A program of a run.
-
-  Attributes:
-    function: jitted.
-    arguments: of it, abstract or not.
-    search: by which it searches.
-    nodes: states that one run of it evaluates; 0: it learns.
-    tokens: that one run decodes at most, or that a step of learning reads.
-    held: bytes per device of the run's state that are among its arguments.
-    pages: bytes per device of keys and values while it searches.
-  """
-
-  function: Any
-  arguments: tuple[Any, ...]
-  search: Any
-  nodes: int
-  tokens: int
-  held: int
-  pages: int
-
-
-def devices_of(topology: str) -> list[Any]:
-  """Return the devices of a TPU topology, none of which is there.
-
-  Raises:
-    UserError: if no such TPU is known.
-  """
-  name, _, size = topology.partition("-")
-  if name in ("v5e", "v6e") and size in _PLANES:
-    topology = f"{name}:{_PLANES[size]}"
-  # It would ask the network on what machine it is, and be alone.
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-  try:
-    found = topologies.get_topology_desc(
-      platform="tpu", topology_name=topology
-    ).devices
-  except Exception as error:  # of several kinds, one of them private
-    if "libtpu" in str(error).lower() and "not found" in str(error).lower():
-      raise config_lib.UserError(
-        "--topology needs libtpu: pip install 'alphallm[tpu]'"
-      ) from error
-    raise config_lib.UserError(
-      f"--topology={topology}: {str(error).splitlines()[0]}; there are v5e-4 to"
-      " v5e-256 (v5e:2x2 to v5e:16x16), the same of v6e, and v5p:2x2x1 and more"
-    ) from error
-  if found[0].device_kind not in roofline.CHIPS:
-    raise config_lib.UserError(
-      f"--topology={topology}: a {found[0].device_kind} is not known"
-    )
-  return list(found)
-
-
-def make_run(config: Any, shape: str | None) -> config_lib.Run:
-  """Make the parts of a run, by the shape of a model if one is given."""
-  if shape is not None:
-    return shapes.run_of(config.to_dict(), shape)
-  return config_lib.make_run(config)
-
-
-def at_depth(run: config_lib.Run, depth: int) -> config_lib.Run:
-  """Return the run with so many layers."""
-  shape = run.model.config
-  if shape.local_layers:
-    raise config_lib.UserError(
-      "--layers is for networks whose layers are alike"
-    )
-  shape = dataclasses.replace(shape, num_layers=depth)
-  return dataclasses.replace(
-    run, model=transformer.PolicyValueTransformer(shape)
-  )
-
-
-def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
-  """Return the bytes per device of a run's state, by kind."""
-  state = trainer.abstract()
-  reference = state.reference
-  if trainer.run.refers_to_pretrained:
-    reference = state.learner.params
-  parts = {
-    "parameters": state.learner.params,
-    "optimizer": state.learner.opt_state,
-    "average": state.learner.average,
-    "reference": reference,
-    "slots": state.slots,
-    "replay": state.replay,
-  }
-  return {name: forecast.bytes_per_device(part) for name, part in parts.items()}
-
-
-def programs(trainer: trainer_lib.Trainer, devices: int) -> dict[str, Program]:
-  """Return the programs of a run by name.
-
-  Args:
-    trainer: of the run.
-    devices: how many share the slots of self-play.
-  """
-  run, state, held = trainer.run, trainer.abstract(), state_bytes(trainer)
-  play, learn = (trainer.programs()[name] for name in ("self_play", "learn"))
-  slots, moves = run.selfplay.num_slots, run.selfplay.num_moves
-  made = {
-    "self_play": _searching(
-      run,
-      play,
-      run.play_search,
-      slots * moves,
-      held["parameters"] + held["slots"],
-      jax.tree.map(lambda x: _like(x, slots // devices, 2), play[1][2]),
-    ),
-    "learn": Program(
-      *learn,
-      search=run.play_search,
-      nodes=0,
-      tokens=run.learner.batch_size
-      * forecast.tokens_of_example(state.replay.examples),
-      held=sum(held.values()) - held["slots"],
-      pages=0,
-    ),
-  }
-  measured = trainer_lib.Measurement(run).programs(state.learner.average)
-  for name, evaluation in measured.items():
-    search = config_lib.GREEDY
-    if name != "greedy":
-      search = config_lib.for_evaluation(run, run.train.eval_simulations)
-    problems = evaluation[1][2]
-    size = jax.tree.leaves(problems)[0].shape[0]
-    made[name.split("_")[0]] = _searching(
-      run,
-      evaluation,
-      search,
-      size * run.task.max_steps,
-      held["average"],
-      jax.tree.map(lambda x, n=size: _like(x, n, 1), problems),
-    )
-  return made
-
-
-def _like(x, lead: int, axes: int):
-  return jax.ShapeDtypeStruct((lead, *x.shape[axes:]), x.dtype)
-
-
-def _searching(run, function, search, moves, held, problems) -> Program:
-  """Return a program that searches so many moves at most."""
-  nodes = moves * (search.num_simulations + 1)
-  beams = search.num_candidates * (run.task.max_step_tokens - 1)
-  found = search_lib.memory(
-    run.model.apply,
-    run.task,
-    search,
-    jax.eval_shape(
-      lambda key: transformer.init_params(run.model.config, key),
-      jax.random.key(0),
-    ),
-    problems,
-  )
-  return Program(
-    *function,
-    search=search,
-    nodes=nodes,
-    tokens=nodes * beams,
-    held=held,
-    pages=found["prompt"] + found["pages"],
-  )
-
-
-def foresee(
-  one: Program,
-  run: config_lib.Run,
-  chip: roofline.Chip,
-) -> tuple[dict[str, Any], jax.stages.Compiled]:
-  """Compile a program; return what it says of itself, and the program.
-
-  Raises:
-    MemoryError: in one line, if the compiler finds no room for it.
-  """
-  began = time.monotonic()
-  lowered = one.function.lower(*one.arguments)
-  made = forecast.compiled(lowered)
-  seconds = time.monotonic() - began
-  told = forecast.figures(made, chip, forecast.rounds(run, one.search))
-  return {"compile_seconds": seconds} | told, made
-
-
-def judged(
-  told: dict[str, Any],
-  one: Program,
-  state: int,
-  devices: int,
-  chip: roofline.Chip,
-) -> dict[str, Any]:
-  """Return the figures of a program with what they mean for a chip.
-
-  Args:
-    told: see `foresee`.
-    one: the program.
-    state: bytes per device of the whole state of the run.
-    devices: on which it runs.
-    chip: which they are.
-  """
-  memory_of = dict(told["memory"], beside=state - one.held)
-  needed, seconds = sum(memory_of.values()), told["roofline_seconds"]
-  expected = {"tokens_per_second_per_chip": one.tokens / seconds / devices}
-  if one.nodes:
-    expected["nodes_per_second_per_chip"] = one.nodes / seconds / devices
-  return told | {
-    "memory": memory_of,
-    "pages": one.pages,
-    "needed": needed,
-    "fits": needed <= chip.memory,
-    "expected": expected,
-  }
-
 
 def preflight(config: Any) -> dict[str, Any]:
   """Foresee the programs of a run, and run them where the devices are here.
 
   Returns:
-    What is printed, by plain keys; `programs` holds a dictionary of each.
+    What is printed, by plain keys; `preflight` holds a dictionary of each
+    program, see `forecast.judged`.
 
   Raises:
     UserError: for a config, a topology, a shape or layers that do not fit.
   """
-  # What a program takes to compile is not what it takes to read it.
+  # What a program takes to compile is not what it takes to be read.
   jax.config.update("jax_enable_compilation_cache", False)
-  here = _TOPOLOGY.value is None
-  if not here:
-    jax.config.update("jax_platforms", "cpu")
-  devices = jax.devices() if here else devices_of(_TOPOLOGY.value)
-  chip = (
-    roofline.of_device(devices[0])
-    if here
-    else roofline.CHIPS[devices[0].device_kind]
-  )
-  run, mesh = (
-    make_run(config, _SHAPE.value),
-    sharding.make_mesh(devices=devices),
-  )
+  devices, chip = _devices()
+  run = _run(config)
+  mesh, count = sharding.make_mesh(devices=devices), len(devices)
   whole = run.model.config.num_layers
   depths = _depths(whole)
   trainer = trainer_lib.Trainer(run, mesh)
-  state, made = state_bytes(trainer), programs(trainer, len(devices))
+  made = forecast.programs(trainer, count)
   names = _PROGRAMS.value or list(made)
   unknown = set(names) - set(made)
   if unknown:
     raise config_lib.UserError(
-      f"--programs={min(unknown)} is none of {', '.join(made)}"
+      f"--programs: {min(unknown)} is none of {', '.join(made)}"
     )
+  state = forecast.state_bytes(trainer)
   size = sum(x.size for x in jax.tree.leaves(trainer.abstract().learner.params))
+  held = ", ".join(f"{name} {_size(n)}" for name, n in state.items() if n)
   print(
-    f"{size:,} parameters in {whole} layers, on {len(devices)} x {chip.name}, "
-    f"{_gib(chip.memory)} each\n"
-    f"state of the run: {_gib(sum(state.values()))} a device ("
-    + ", ".join(f"{name} {_gib(n)}" for name, n in state.items() if n)
-    + ")",
+    f"{size:,} parameters in {whole} layers, on {count} x {chip.name}, "
+    f"{_size(chip.memory)} each\n"
+    f"state of the run: {_size(sum(state.values()))} a device ({held})",
     flush=True,
   )
   shallow = [
-    programs(trainer_lib.Trainer(at_depth(run, depth), mesh), len(devices))
+    forecast.programs(
+      trainer_lib.Trainer(forecast.at_depth(run, depth), mesh), count
+    )
     for depth in depths
   ]
   results = {}
   for name in names:
-    one, told, ready = made[name], None, None
+    one, ready = made[name], None
     print(f"{name}: compiling", flush=True)
     try:
       if depths:
-        first, second = (foresee(few[name], run, chip)[0] for few in shallow)
-        told = forecast.extend(first, second, depths, whole)
-        told["compile_seconds"] = sum(
-          some["compile_seconds"] for some in (first, second)
-        )
+        few = [forecast.foresee(p[name], run, chip)[0] for p in shallow]
+        told = forecast.extend(*few, depths, whole)
+        told["compile_seconds"] = sum(f["compile_seconds"] for f in few)
       else:
-        told, ready = foresee(one, run, chip)
+        told, ready = forecast.foresee(one, run, chip)
     except MemoryError as error:
       results[name] = {"fits": False, "reason": str(error)}
     else:
-      results[name] = judged(told, one, sum(state.values()), len(devices), chip)
-      if here and ready and results[name]["fits"]:
-        results[name]["measured"] = _measured(
-          *timing.run(name, trainer, one.arguments, ready), one, len(devices)
-        )
-    print("\n".join(_lines(name, results[name], chip)), flush=True)
+      results[name] = forecast.judged(
+        told, one, sum(state.values()), count, chip
+      )
+    if ready and not _TOPOLOGY.value and results[name]["fits"]:
+      seconds, counts = timing.run(name, trainer, one.arguments, ready)
+      results[name]["measured"] = {"seconds": seconds} | forecast.rates(
+        {"tokens": one.tokens} | counts, seconds, count
+      )
+    print("\n".join(_lines(results[name], chip)), flush=True)
   return {
-    "devices": len(devices),
+    "devices": count,
     "chip": chip,
     "parameters": size,
     "state": state,
     "layers_compiled": list(depths) or [whole],
-    "programs": results,
+    "preflight": results,
   }
+
+
+def _devices() -> tuple[list[Any], roofline.Chip]:
+  """Return the devices of --topology, or those at hand, and what they can."""
+  if not _TOPOLOGY.value:
+    return jax.devices(), roofline.of_device(jax.devices()[0])
+  jax.config.update("jax_platforms", "cpu")
+  devices = topology.devices_of(_TOPOLOGY.value)
+  return devices, roofline.CHIPS[devices[0].device_kind]
+
+
+def _run(config: Any) -> config_lib.Run:
+  if _SHAPE.value:
+    return shapes.run_of(config.to_dict(), _SHAPE.value)
+  return config_lib.make_run(config)
 
 
 def _depths(whole: int) -> tuple[int, ...]:
@@ -367,67 +143,65 @@ def _depths(whole: int) -> tuple[int, ...]:
   return tuple(given)
 
 
-def _measured(seconds, counts, one, devices) -> dict[str, float]:
-  counts = {"tokens": one.tokens} | counts
-  rates = {
-    f"{what}_per_second_per_chip": count / seconds / devices
-    for what, count in counts.items()
-  }
-  return {"seconds": seconds} | rates
+def _size(number: float) -> str:
+  """Return bytes in words."""
+  for unit in ("B", "KiB", "MiB"):
+    if number < 1024:
+      return f"{number:.3g} {unit}"
+    number /= 1024
+  return f"{number:,.2f} GiB"
 
 
-def _gib(number: float) -> str:
-  return f"{number / _GIB:.2f} GiB"
-
-
-def _lines(name: str, result: dict[str, Any], chip: roofline.Chip) -> list[str]:
+def _lines(result: dict[str, Any], chip: roofline.Chip) -> list[str]:
   """Return what is printed of a program."""
   if "reason" in result:
     return [f"  does not fit: {result['reason']}"]
-  parts = ", ".join(f"{kind} {_gib(n)}" for kind, n in result["memory"].items())
+  parts = ", ".join(
+    f"{kind} {_size(n)}" for kind, n in result["memory"].items()
+  )
   seconds = result["roofline_seconds"]
   shares = ", ".join(
     f"{kind} {100 * part / seconds:.0f}%"
     for kind, part in result["held_up_by"].items()
   )
   collectives = ", ".join(
-    f"{kind} {some['count']} x, {_gib(some['bytes'])} in all"
+    f"{kind} {some['count']} x, {_size(some['bytes'])} in all"
     for kind, some in result["collectives"].items()
   )
-  signs = {"exact": "", "bound": " at most", "assumed": " assumed"}
-  loops = ", ".join(
-    f"{function} {times}{signs.get(source, ' for want of knowledge')}"
+  words = {
+    "bound": "{} at most",
+    "assumed": "{} assumed",
+    "unknown": "1 for want of knowledge",
+  }
+  loops = [
+    f"{function} {words[source].format(times)}"
     for function, times, source in result["loops"]
-  )
+    if source in words
+  ]
   fits = "fits" if result["fits"] else "does not fit"
   lines = [
     f"  compiled in {result['compile_seconds']:.1f} s",
-    f"  {fits}: {_gib(result['needed'])} of {_gib(chip.memory)} ({parts}; keys "
-    f"and values of the search {_gib(result['pages'])})",
+    f"  {fits}: {_size(result['needed'])} of {_size(chip.memory)} ({parts};"
+    f" keys and values of the search {_size(result['pages'])})",
     f"  collectives: {collectives or 'none'}",
     f"  {result['flops'] / 1e12:.3g} TFLOP and {result['bytes'] / 1e9:.4g} GB "
     f"a device: {seconds:.4g} s at the roofline (held up by {shares})",
-    f"  loops: {loops or 'none'}",
-    "  at best " + _rates(result["expected"]),
+    f"  rounds of loops: {', '.join(dict.fromkeys(loops)) or 'all known'}",
+    f"  at best {_rates(result['expected'])}",
   ]
   if "measured" in result:
     measured = result["measured"]
-    lines.append(f"  measured {measured['seconds']:.4g} s, {_rates(measured)}")
+    lines.append(f"  measured {measured['seconds']:.4g} s: {_rates(measured)}")
   return lines
 
 
 def _rates(figures: dict[str, float]) -> str:
-  return (
-    ", ".join(
-      f"{figures[key]:,.4g} {what}/s"
-      for key, what in (
-        ("nodes_per_second_per_chip", "nodes"),
-        ("tokens_per_second_per_chip", "tokens"),
-      )
-      if key in figures
-    )
-    + " a chip"
-  )
+  rates = [
+    f"{figures[key]:,.4g} {what}/s"
+    for what in ("nodes", "tokens")
+    if (key := f"{what}_per_second_per_chip") in figures
+  ]
+  return ", ".join(rates) + " a chip"
 
 
 def main(argv) -> None:

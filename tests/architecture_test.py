@@ -56,7 +56,7 @@ FLOORS = {
   "vocabulary": 8,
   "solve": 8,
   "shapes": 7,
-  "forecast": 7,
+  "forecast": 9,
   "timing": 9,
   "preflight": 10,
 }

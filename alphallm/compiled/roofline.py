@@ -47,24 +47,28 @@ CHIPS = {
 }
 
 
-def seconds(works: Iterable[work.Work], chip: Chip) -> float:
-  """Return how long the work takes at least, one instruction after the other.
+def seconds(works: Iterable[work.Work], chip: Chip) -> dict[str, float]:
+  """Return how long the work takes at least, by what holds it up.
 
   An instruction takes the longer of its products at the chip's peak and its
   bytes at its bandwidth (Williams et al., 2009); a collective takes what its
-  result takes over the links, an all-reduce twice that.
+  result takes over the links, an all-reduce twice that. One comes after the
+  other: nothing overlaps.
+
+  Returns:
+    Seconds of the `products`, of the `memory` and of the `links`.
   """
-  return sum(w.times * max(parts(w, chip).values()) for w in works)
-
-
-def parts(w: work.Work, chip: Chip) -> dict[str, float]:
-  """Return the seconds of an instruction by what could hold it up."""
-  passes = 2 if w.opcode == "all-reduce" else 1
-  return {
-    "products": w.flops / chip.flops,
-    "memory": w.bytes / chip.bandwidth,
-    "links": passes * w.sent / chip.links if chip.links else 0.0,
-  }
+  spent = {"products": 0.0, "memory": 0.0, "links": 0.0}
+  for one in works:
+    passes = 2 if one.opcode == "all-reduce" else 1
+    parts = {
+      "products": one.flops / chip.flops,
+      "memory": one.bytes / chip.bandwidth,
+      "links": passes * one.sent / chip.links if chip.links else 0.0,
+    }
+    longest = max(parts, key=parts.get)
+    spent[longest] += one.times * parts[longest]
+  return spent
 
 
 def of_device(device: jax.Device) -> Chip:
