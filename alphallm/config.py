@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from alphallm import consistency, selfplay, tasks, tokenizer, values
+from alphallm import consistency, selfplay, sharding, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
 from alphallm.learning import kinds, learner, objective, stages
 from alphallm.models import pretrained, transformer
@@ -30,7 +30,6 @@ class TrainConfig:
   eval_batch_size: int = 256  # of these problems at a time
   eval_simulations: int = 16
   eval_level: int = 0  # size of the problems measured; 0: all sizes
-  fsdp: bool = False  # parameters and optimizer split over the devices
   first_level: int = (
     0  # largest problems at first; 0: all levels from the start
   )
@@ -50,6 +49,7 @@ class Run:
   learner: learner.LearnerConfig
   objective: objective.Objective
   train: TrainConfig
+  mesh: sharding.MeshConfig = sharding.MeshConfig()
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
@@ -114,6 +114,7 @@ def run_of(
   """
   settings = copy.deepcopy(settings)
   settings.pop("before", None)  # see `make_stages`
+  settings.setdefault("mesh", {})
   check_rooms(settings, Run)
   make_parts = make_parts or make_policy_parts
   source, task, shape = make_parts(settings, workdir)
@@ -135,6 +136,7 @@ def run_of(
     learner=training,
     objective=what,
     train=values.make(TrainConfig, "train", settings["train"]),
+    mesh=values.make(sharding.MeshConfig, "mesh", settings["mesh"]),
     pretrained=source,
   )
   consistency.check(run)
@@ -320,9 +322,11 @@ GREEDY = tree_search.SearchConfig(
 def fingerprint(config: Any) -> str:
   """Return a hash of what may not change when a run is resumed.
 
-  The length of the run and how often it is measured may change.
+  The length of the run, how often it is measured and on which devices it is
+  may change.
   """
   settings = config.to_dict()
   settings.pop("train")
+  settings.pop("mesh", None)
   text = json.dumps(settings, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ class Program:
 
   Attributes:
     function: jitted.
-    arguments: of it, abstract or not.
+    arguments: of it, abstract.
     search: by which it searches.
     nodes: states that one run of it evaluates; 0: it learns.
     tokens: that one run decodes at most, or that a step of learning reads.
@@ -64,16 +64,12 @@ def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
   return {name: bytes_per_device(part) for name, part in parts.items()}
 
 
-def programs(trainer: trainer_lib.Trainer, devices: int) -> dict[str, Program]:
-  """Return the programs of a run by name.
-
-  Args:
-    trainer: of the run.
-    devices: how many share the slots of self-play.
-  """
+def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
+  """Return the programs of a run by name."""
   run, state, held = trainer.run, trainer.abstract(), state_bytes(trainer)
   play, learn = (trainer.programs()[name] for name in ("self_play", "learn"))
   slots, moves = run.selfplay.num_slots, run.selfplay.num_moves
+  devices = trainer.mesh.size
   made = {
     "self_play": _searching(
       run,
@@ -92,7 +88,8 @@ def programs(trainer: trainer_lib.Trainer, devices: int) -> dict[str, Program]:
       pages=0,
     ),
   }
-  measured = trainer_lib.Measurement(run).programs(state.learner.average)
+  measurement = trainer_lib.Measurement(run, trainer.mesh)
+  measured = measurement.programs(state.learner.average)
   for name, evaluation in measured.items():
     search = config_lib.GREEDY
     if name != "greedy":
@@ -105,7 +102,7 @@ def programs(trainer: trainer_lib.Trainer, devices: int) -> dict[str, Program]:
       search,
       size * run.task.max_steps,
       held["average"],
-      jax.tree.map(lambda x, n=size: _like(x, n, 1), problems),
+      jax.tree.map(lambda x, n=size // devices: _like(x, n, 1), problems),
     )
   return made
 

@@ -56,11 +56,11 @@ def preflight(config: Any) -> dict[str, Any]:
   jax.config.update("jax_enable_compilation_cache", False)
   devices, chip = _devices()
   run = _run(config)
-  mesh, count = sharding.make_mesh(devices=devices), len(devices)
+  mesh, count = sharding.make_mesh(run.mesh, devices=devices), len(devices)
   whole = run.model.config.num_layers
   depths = _depths(whole)
   trainer = trainer_lib.Trainer(run, mesh)
-  made = forecast.programs(trainer, count)
+  made = forecast.programs(trainer)
   names = _PROGRAMS.value or list(made)
   unknown = set(names) - set(made)
   if unknown:
@@ -77,9 +77,7 @@ def preflight(config: Any) -> dict[str, Any]:
     flush=True,
   )
   shallow = [
-    forecast.programs(
-      trainer_lib.Trainer(forecast.at_depth(run, depth), mesh), count
-    )
+    forecast.programs(trainer_lib.Trainer(forecast.at_depth(run, depth), mesh))
     for depth in depths
   ]
   results = {}

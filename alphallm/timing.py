@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from alphallm import measure, sharding
 from alphallm import trainer as trainer_lib
 
 _TIMES = 3  # that a program runs, after once to warm up
@@ -28,7 +29,7 @@ def run(
   Args:
     name: of the program.
     trainer: of the run.
-    arguments: of the program; those that are abstract are made.
+    arguments: of the program, abstract.
     made: the program.
 
   Returns:
@@ -52,7 +53,11 @@ def run(
       return result[1].cost
 
   else:
-    following = lambda: (params, *arguments[1:])
+    size, task = arguments[1].shape[0], trainer.run.task
+    held_out = measure.held_out(task, size, trainer.run.train.eval_level)
+    keys = jax.random.split(jax.random.key(0), size)
+    batch = sharding.put((keys, held_out), sharding.slots(trainer.mesh))
+    following = lambda: (params, *batch)
     keep = lambda result: result.cost
   seconds, cost = _timed(lambda *a: keep(made(*a)), following)
   count = lambda x: int(np.sum(np.asarray(x)))

@@ -15,6 +15,7 @@ from alphallm import measure, problems, selfplay, sharding
 from alphallm.initialization import pretrained_policy
 from alphallm.learning import imitation, learner, objective, replay
 from alphallm.models import transformer
+from alphallm.search import play
 
 
 @chex.dataclass(frozen=True)
@@ -41,23 +42,27 @@ class Trainer:
 
   Attributes:
     run: what it was made of.
+    mesh: the devices that it is on, which may be absent ones as long as nothing
+      is run.
     pretrained: the parameters of the run's pretrained model, where the first
       policy starts or the reference stays; `None` where neither needs them.
   """
 
   def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
-    devices = mesh.shape["data"]
-    for name, size in (
-      ("selfplay.num_slots", run.selfplay.num_slots),
-      ("learner.batch_size", run.learner.batch_size),
-    ):
-      if size % devices:
-        raise config_lib.UserError(
-          f"config.{name}={size} is no multiple of the {devices} devices"
-        )
-    self.run, self._mesh = run, mesh
+    self.run, self.mesh = run, mesh
     self.pretrained = None
-    self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
+    self._whole, self._slots = sharding.replicated(mesh), sharding.slots(mesh)
+    self._batch = sharding.batch(mesh)
+    for name, size, split in (
+      ("selfplay.num_slots", run.selfplay.num_slots, self._slots),
+      ("learner.batch_size", run.learner.batch_size, self._batch),
+    ):
+      parts = sharding.num_parts(split)
+      if size % parts:
+        raise config_lib.UserError(
+          f"config.{name}={size} is no multiple of {parts}, the number of "
+          "devices that it is split over"
+        )
     self._tx = learner.make_tx(run.learner)
     self._play_round = functools.partial(
       selfplay.play_round,
@@ -72,8 +77,9 @@ class Trainer:
     )
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
     self.problems = problems.Problems(run, mesh)
-    first, self._round = self.problems.abstract()
-    self._shapes = jax.eval_shape(self._init, self._init_key, first)
+    self._shapes = jax.eval_shape(
+      self._init, self._init_key, self.problems.abstract()
+    )
     self._places = self._shardings()
     self._learn = jax.jit(
       self._absorb_and_learn,
@@ -95,20 +101,19 @@ class Trainer:
     if iteration:
       rng_key = jax.random.fold_in(rng_key, iteration)
     state = jax.jit(self._init, out_shardings=self._places)(
-      rng_key,
+      sharding.put(rng_key, self._whole),
       self.problems.first(iteration, level),
       self.pretrained if params is None else params,
     )
     if not self.run.learner.worked or iteration:
       return state
     buffer, credit = self._imitate(state.replay)
-    state = state.replace(replay=buffer, credit=credit)
-    return jax.device_put(state, self._places)
+    return state.replace(replay=buffer, credit=credit)
 
   def _imitate(self, buffer: replay.Replay):
     """Put worked answers into the buffer; return the steps that they pay for.
 
-    They are drawn apart from the problems of self-play.
+    They are drawn apart from the problems of self-play, by every process.
     """
     run = self.run
     rng = np.random.default_rng([run.seed, 0, run.learner.worked])
@@ -117,12 +122,18 @@ class Trainer:
       run.task, drawn, run.selfplay.num_targets
     )
     keep_key = jax.random.fold_in(self._init_key, 2)  # after the two of `_init`
-    examples, keep = self._examples(
-      *jax.tree.map(lambda x: x[:, None], (episodes, solved)), None, keep_key
-    )
-    buffer = replay.add(buffer, examples, keep)
     config = run.learner
-    return buffer, buffer.added * config.reuse / config.batch_size
+
+    def keep(buffer, episodes, solved, rng_key):
+      examples, keep = self._examples(
+        *jax.tree.map(lambda x: x[:, None], (episodes, solved)), None, rng_key
+      )
+      buffer = replay.add(buffer, examples, keep)
+      return buffer, buffer.added * config.reuse / config.batch_size
+
+    return jax.jit(keep, out_shardings=self._whole)(
+      buffer, *sharding.put((episodes, solved, keep_key), self._whole)
+    )
 
   def load_pretrained(self, path: pathlib.Path) -> None:
     """Read the parameters of a pretrained model onto their shardings.
@@ -141,15 +152,18 @@ class Trainer:
     return sharding.abstract(self._shapes, self._places)
 
   def programs(self) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Return the programs `self_play` and `learn`, with abstract arguments.
-
-    They can be lowered; the devices of the mesh need not be there for that.
-    """
-    state = self.abstract()
+    """Return the programs `self_play` and `learn`, with abstract arguments."""
+    state, moves = self.abstract(), self.run.selfplay.num_moves
     place = lambda sharding, tree: jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
     )
-    play = (state.learner.params, state.slots, self._round)
+    problems = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+        (x.shape[0], moves, *x.shape[1:]), x.dtype, sharding=x.sharding
+      ),
+      self.problems.abstract(),
+    )
+    play = (state.learner.params, state.slots, problems)
     _, harvest = jax.eval_shape(self._play, *play)
     reference = state.reference if self.run.has_reference else None
     if self.run.refers_to_pretrained:
@@ -158,7 +172,7 @@ class Trainer:
       state.learner,
       state.replay,
       state.credit,
-      place(self._split, harvest),
+      place(self._slots, harvest),
       *place(self._whole, (self._learn_key, np.int32(0))),
       reference,
     )
@@ -166,13 +180,14 @@ class Trainer:
 
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)
-    split = jax.tree.map(lambda _: self._split, self._shapes.slots)
-    if self.run.train.fsdp:
-      whole = whole.replace(
-        learner=sharding.fsdp(self._shapes.learner, self._mesh),
-        reference=sharding.fsdp(self._shapes.reference, self._mesh),
-      )
-    return whole.replace(slots=split)
+    split = lambda tree: sharding.state(
+      tree, self.mesh, min_size=self.run.mesh.min_size
+    )
+    return whole.replace(
+      learner=split(self._shapes.learner),
+      reference=split(self._shapes.reference),
+      slots=jax.tree.map(lambda _: self._slots, self._shapes.slots),
+    )
 
   def _init(
     self, rng_key: chex.PRNGKey, first: Any, params: Any = None
@@ -254,7 +269,7 @@ class Trainer:
       buffer,
       batch_key,
       num_steps,
-      self._split,
+      self._batch,
       self.run.task.augment if config.augment else None,
       reference,
       newest,
@@ -297,9 +312,7 @@ class Trainer:
       state.replay,
       state.credit,
       harvest,
-      # Arguments of the program, which is the same for all seeds.
-      jax.device_put(self._learn_key, self._whole),
-      jax.device_put(np.int32(iteration), self._whole),
+      *sharding.put((self._learn_key, np.int32(iteration)), self._whole),
       self._reference(reference),
     )
     state = RunState(
@@ -321,43 +334,55 @@ class Trainer:
 class Measurement:
   """Greedy decoding and tree search on a fixed set of held-out problems."""
 
-  def __init__(self, run: config_lib.Run):
+  def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
     self._rng_key = jax.random.key(run.seed)
     self._problems = measure.held_out(
       run.task, run.train.num_eval_problems, run.train.eval_level
     )
-    self._batch_size = min(
-      run.train.eval_batch_size, run.train.num_eval_problems
-    )
+    self._batch_size, self._mesh = run.train.eval_batch_size, mesh
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
       f"mcts_{n}": config_lib.for_evaluation(run, n),
     }
+    # All devices run a solver, each on its problems.
     self._solvers = {
-      name: measure.solver(run.model.apply, run.task, search)
+      name: sharding.shard_self_play(
+        functools.partial(play.solve, run.model.apply, run.task, search),
+        mesh,
+        out_shardings=sharding.replicated(mesh),
+      )
       for name, search in searches.items()
     }
 
   def programs(self, params: Any) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """Return the programs by method, with such parameters and a batch."""
-    problems, size = next(measure.batches(self._problems, self._batch_size))
-    keys = jax.random.split(self._rng_key, size)
+    """Return the programs by method, with such parameters and a first batch."""
+    count = min(self._batch_size, jax.tree.leaves(self._problems)[0].shape[0])
+    size = -(-count // self._mesh.size) * self._mesh.size
+    problems, _ = next(measure.batches(self._problems, size))
+    slots = sharding.slots(self._mesh)
+    batch = jax.random.split(self._rng_key, size), problems
+    like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=slots)
     return {
-      name: (solve, (params, keys, problems))
+      name: (solve, (params, *jax.tree.map(like, batch)))
       for name, solve in self._solvers.items()
     }
+
+  def _put(self, solve):
+    slots = sharding.slots(self._mesh)
+    return lambda params, *batch: solve(params, *sharding.put(batch, slots))
 
   def __call__(self, params) -> dict[str, float]:
     """Return the share of problems solved, by method."""
     results = {}
     for name, solve in self._solvers.items():
       result = measure.run(
-        solve,
+        self._put(solve),
         params,
         self._rng_key,
         self._problems,
         batch_size=self._batch_size,
+        multiple=self._mesh.size,
       )
       results[name] = float(np.mean(result.solved))
     return results

@@ -46,6 +46,8 @@ _MAY_BE_ZERO = {
   "learner.least_gap",
   "learner.failure_share",
   "selfplay.group_size",
+  "mesh.data",
+  "mesh.min_size",
   "tuning.warmup_steps",
   "tuning.final_rate",
   "tuning.b2",

@@ -15,6 +15,7 @@ _SAMPLERS = "greedy", "sampled", "sampling", "vote", "best_of_n", "rejection"
 # What is not guided by the value head unless it is told to be.
 _UNVALUED = "greedy", "sampled", "sampling", "vote", "beam"
 _SURE = 0.05
+_SAME = 1.1  # as often the tokens, or less, is no more
 
 
 def of(rows: Sequence[tables.Row]) -> list[str]:
@@ -69,7 +70,8 @@ def _at_equal_cost(rows) -> list[str]:
           f"at about equal tokens {method} solves {word}: {', '.join(named)}"
         )
       if wanted < 0:
-        lines += [f"  {row.name}: {why(row, other)}" for row, other in found]
+        reasons = [f"  {row.name}: {why(row, other)}" for row, other in found]
+        lines += dict.fromkeys(reasons)  # one may hold against several
     unsure = sum(sign == 0 for *_, sign in mine)
     if unsure:
       lines.append(
@@ -99,6 +101,13 @@ def _with_budget(rows) -> list[str]:
       lines.append(f"more budget brings {word}: {', '.join(named)}")
     if wanted < 0:
       lines += [f"  {most.name}: {why(most, least)}" for most, least in found]
+    if wanted == 0:
+      lines += [
+        f"  {most.name} spent no more tokens than {least.name}: all that their "
+        "candidates lead to was seen (config.search.num_candidates is how many)"
+        for most, least in found
+        if most.tokens.mean() < _SAME * least.tokens.mean()
+      ]
   return lines
 
 

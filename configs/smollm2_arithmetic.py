@@ -58,6 +58,12 @@ def get_config(size: str = "full"):
     learn_from="solutions",  # found in trees
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
+  config.mesh = dict(
+    data=0,  # devices that batches are split over; 0: all that are left
+    fsdp=1,  # devices that parameters and batches are split over
+    tensor=1,  # devices that heads and hidden units are split over
+    min_size=2**16,  # elements of the smallest array that is split
+  )
   config.train = dict(
     num_iterations=8,  # of self-play and learning
     evaluate_every=8,  # iterations
@@ -65,7 +71,6 @@ def get_config(size: str = "full"):
     num_eval_problems=64,
     eval_batch_size=64,
     eval_simulations=4,
-    fsdp=False,  # split parameters and optimizer over the devices
   )
   if size == "tiny":
     config.task.num_examples = 1

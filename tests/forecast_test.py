@@ -35,7 +35,7 @@ def test_bytes_of_the_state_are_those_that_it_has(trainer):
 
 
 def test_nodes_and_tokens_of_the_programs(trainer):
-  run, made = trainer.run, forecast.programs(trainer, 1)
+  run, made = trainer.run, forecast.programs(trainer)
   assert list(made) == ["self_play", "learn", "greedy", "mcts"]
   play = made["self_play"]
   assert play.nodes == 16 * 2 * 4
@@ -50,7 +50,7 @@ def test_nodes_and_tokens_of_the_programs(trainer):
 
 
 def test_what_does_not_fit_does_not(trainer):
-  one = forecast.programs(trainer, 1)["learn"]
+  one = forecast.programs(trainer)["learn"]
   told = {
     "memory": {"arguments": one.held, "temporaries": int(4e8)},
     "roofline_seconds": 2.0,
@@ -82,7 +82,7 @@ def test_a_deep_network_does_the_work_that_shallow_ones_foretell(trainer):
 
   def at(depth):
     run = forecast.at_depth(trainer.run, depth)
-    made = forecast.programs(trainer_lib.Trainer(run, mesh), 1)["greedy"]
+    made = forecast.programs(trainer_lib.Trainer(run, mesh))["greedy"]
     return forecast.foresee(made, run, CHIP)[0]
 
   first, second, deep = map(at, (1, 2, 4))

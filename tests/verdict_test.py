@@ -51,6 +51,21 @@ def test_search_against_samples_at_equal_tokens_and_permission():
   assert not any("best_of_n" in line for line in lines)
 
 
+def test_budget_that_cannot_be_spent():
+  rows = [row("mcts_4", 50, budget=4), row("mcts_16", 51, budget=16)]
+  told = "mcts_16 spent no more tokens than mcts_4"
+  assert any(told in line for line in verdict.of(rows))
+  rows[1] = dataclasses.replace(rows[1], tokens=rows[0].tokens * 4)
+  assert not any(told in line for line in verdict.of(rows))
+
+
+def test_a_reason_is_told_once():
+  rows = [row("vote_4", 60, budget=4), row("best_of_n_4", 60, budget=4)]
+  rows += [row("mcts_4", 20, budget=4, value=np.full(N, 0.9))]
+  lines = verdict.of(rows)
+  assert len([line for line in lines if "it is too sure" in line]) == 1
+
+
 def test_why():
   better = row("vote_4", 60)
   lost = np.arange(N) < 60
