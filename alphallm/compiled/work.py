@@ -28,6 +28,14 @@ _FREE = frozenset(
   recv recv-done replica-id send send-done tuple while
   """.split()
 )
+# Custom calls that only tell the compiler of a TPU something.
+_MARKS = (
+  "AllocateBuffer",
+  "AssumeGatherIndicesInBound",
+  "AsyncCollectiveDone",
+  "AsyncCollectiveStart",
+  "ConcatBitcast",
+)
 _COPIES = ("copy-start", "slice-start", "dynamic-slice-start")
 _SLICES = ("dynamic-slice", "gather", "slice")
 _GEMM = re.compile(r'"lhs_contracting_dimensions":\[([^\]]*)\]')
@@ -85,21 +93,20 @@ def collectives(works: list[Work]) -> dict[str, dict[str, int]]:
 
 
 def _walk(module, name, assumed, times, works, found):
-  computation = module.computations[name]
-  enter = lambda name, times: _walk(module, name, assumed, times, works, found)
+  computation, channels = module.computations[name], set()
   for one in computation.values():
     if one.opcode == "while":
       loop = loops.loop(module, computation, one, assumed)
       found.append(loop)
       for body in one.called("body", "condition"):
-        enter(body, times * loop.times)
+        _walk(module, body, assumed, times * loop.times, works, found)
     elif one.opcode == "conditional":
       _heaviest(module, one, assumed, times, works, found)
     elif one.opcode in ("call", "async-start"):
       for called in one.called("to_apply", "calls"):
-        enter(called, times)
+        _walk(module, called, assumed, times, works, found)
     elif not one.opcode.endswith("-done"):
-      works += _works(module, computation, one, times)
+      works += _works(module, computation, one, times, channels)
 
 
 def _heaviest(module, conditional, assumed, times, works, found):
@@ -116,36 +123,50 @@ def _heaviest(module, conditional, assumed, times, works, found):
   found += inside
 
 
-def _works(module, computation, one, times) -> Iterator[Work]:
-  """Yield what an instruction does, and what the fused ones in it do."""
-  inside = []
+def _works(module, computation, one, times, channels) -> Iterator[Work]:
+  """Yield what an instruction does, and what the fused ones in it do.
+
+  A collective that a TPU does beside other work stands in several fusions; it
+  counts in the first. `channels` are those that have been counted.
+  """
+  fused = {}
   if one.opcode == "fusion":
     (name,) = one.called("calls")
-    inside = list(module.computations[name].values())
     fused = module.computations[name]
-    flops = sum(_flops(module, fused, i) for i in inside)
+  for inner in (one, *fused.values()):
+    kind, channel = _kind(inner), inner.text("channel_id")
+    if kind and channel not in channels:
+      yield Work(kind, times, sent=_sent(inner))
+      channels |= {channel} if channel else set()
+  flops = _flops(module, computation, one)
+  if fused:
     moved = _fusion_bytes(computation, one, fused)
   else:
-    flops = _flops(module, computation, one)
     moved = _bytes(computation, one)
-  kinds = [kind for i in (one, *inside) if (kind := _collective(i))]
-  for kind, sent in kinds:
-    yield Work(kind, times, sent=sent)
   if flops or moved:
     yield Work(one.opcode, times, flops, moved)
 
 
-def _collective(one) -> tuple[str, int] | None:
-  """Return of a collective its kind and the bytes of its result."""
+def _kind(one) -> str:
+  """Return the kind of a collective, "" for another instruction."""
   kind = one.opcode.removesuffix("-start")
-  if kind not in COLLECTIVES:
-    return None
+  return kind if kind in COLLECTIVES else ""
+
+
+def _sent(one) -> int:
+  """Return the bytes of a collective's result."""
   arrays = one.arrays
-  if one.opcode.endswith("-start") and kind != "all-reduce":
+  if one.opcode.endswith("-start") and _kind(one) != "all-reduce":
     # (what goes in, what comes out, numbers of its state)
     arrays = [x for x in arrays if x.dims] or arrays
     arrays = arrays[len(arrays) // 2 :]
-  return kind, sum(x.bytes for x in arrays)
+  return sum(x.bytes for x in arrays)
+
+
+def _is_free(one) -> bool:
+  """Return whether an instruction moves nothing itself."""
+  target = one.text("custom_call_target").strip('"')
+  return one.opcode in _FREE or target in _MARKS or bool(_kind(one))
 
 
 def _flops(module, computation, one) -> int:
@@ -219,7 +240,7 @@ def _main(arrays) -> int:
 
 
 def _bytes(computation, one) -> int:
-  if one.opcode in _FREE or _collective(one):
+  if _is_free(one):
     return 0
   operand = lambda i: computation[one.operands[i]].arrays
   if one.opcode in _COPIES:
@@ -267,7 +288,9 @@ def _fusion_bytes(computation, fusion, fused) -> int:
     for user, place in uses(parameter.name):
       if user.opcode in _SLICES and place == 0:
         read += user.arrays[0].bytes
-      elif user.opcode != "dynamic-update-slice" or place:
+      elif user.opcode == "dynamic-update-slice" and place == 0:
+        continue
+      elif not _is_free(user):
         read = _main(held)
         break
     moved += min(read, _main(held))
@@ -283,6 +306,8 @@ def _fusion_result(fusion, fused) -> int:
     made = fused[name]
     while made.opcode in ("bitcast", "copy", "reshape"):
       made = fused[made.operands[0]]
+    if _is_free(made):
+      continue
     if made.opcode == "dynamic-update-slice":
       array = dataclasses.replace(
         fused[made.operands[1]].arrays[0], space=array.space
