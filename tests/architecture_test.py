@@ -24,6 +24,7 @@ FLOORS = {
   "metrics": 1,
   "ledger": 1,
   "compilation": 1,
+  "compiled": 1,
   "rewards": 2,
   "search": 3,
   "initialization": 3,
@@ -60,7 +61,10 @@ FLOORS = {
   "behaviours": 8,
   "vocabulary": 8,
   "solve": 10,
-  "preflight": 8,
+  "shapes": 7,
+  "forecast": 12,
+  "timing": 12,
+  "preflight": 13,
 }
 
 # What only some rooms may import.
