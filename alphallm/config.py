@@ -5,13 +5,14 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from alphallm import consistency, selfplay, sharding, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import kinds, learner, objective, stages
+from alphallm.learning import kinds, learner, objective, payment, stages
 from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
@@ -48,12 +49,17 @@ class Run:
   learner: learner.LearnerConfig
   objective: objective.Objective
   train: TrainConfig
+  reward: payment.PaymentConfig = payment.PaymentConfig()
+  guide: payment.Model | None = None  # the process reward of the search
   mesh: sharding.MeshConfig = sharding.MeshConfig()
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
   def play_search(self) -> tree_search.SearchConfig:
-    """How the moves of self-play are found, by search or by sampling."""
+    """How the moves of self-play are found, by search or by sampling.
+
+    What a strategy plays has one candidate at each state, as what is sampled.
+    """
     if self.selfplay.player == "search":
       return self.search
     return dataclasses.replace(SAMPLED, discount=self.search.discount)
@@ -73,6 +79,8 @@ class Run:
 SAMPLED = tree_search.SearchConfig(
   num_simulations=0, num_candidates=1, permission="nothing"
 )
+
+_OUTCOME = {"kind": "outcome"}  # the reward where a config names none
 
 # The tasks that draw their own problems.
 _TASKS = (
@@ -99,16 +107,28 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
 
 
 def run_of(
-  settings: dict[str, Any], workdir: pathlib.Path | None = None
+  settings: dict[str, Any],
+  workdir: pathlib.Path | None = None,
+  *,
+  make_parts: Callable[..., Any] | None = None,
 ) -> Run:
-  """Make the parts of a run of a config in plain values; see `make_run`."""
+  """Make the parts of a run of a config in plain values; see `make_run`.
+
+  Args:
+    settings: the config.
+    workdir: as of `make_run`.
+    make_parts: does what `make_policy_parts` does; `None`: that.
+  """
   settings = copy.deepcopy(settings)
   settings.pop("before", None)  # see `make_stages`
+  settings.setdefault("reward", _OUTCOME)
   settings.setdefault("mesh", {})
   check_rooms(settings, Run)
-  source, task, shape = make_policy_parts(settings, workdir)
+  make_parts = make_parts or make_policy_parts
+  source, task, shape = make_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
   policy = make_policy(settings["search"].pop("policy", {"kind": "gumbel"}))
+  guide = settings["search"].pop("process_reward", None)
   run = Run(
     seed=settings["seed"],
     task=task,
@@ -125,6 +145,8 @@ def run_of(
     learner=training,
     objective=what,
     train=values.make(TrainConfig, "train", settings["train"]),
+    reward=payment.make(settings["reward"]),
+    guide=guide and payment.make_model("search.process_reward", guide),
     mesh=values.make(sharding.MeshConfig, "mesh", settings["mesh"]),
     pretrained=source,
   )
@@ -138,7 +160,7 @@ def check_rooms(settings: dict[str, Any], run: type) -> None:
   Raises:
     UserError: if one is missing, unknown or no room.
   """
-  made = ("pretrained", "objective")  # of what the rooms say
+  made = ("pretrained", "objective", "guide")  # of what the rooms say
   rooms = [f.name for f in dataclasses.fields(run) if f.name not in made]
   values.check_names("", settings, rooms)
   for room in rooms:
@@ -265,7 +287,7 @@ def make_stages(
   `config.before` is a tuple of stages. Each is a dict of a `StageConfig`'s
   fields, of the options of its `learner`, kind included, and of what differs
   in `search` and `selfplay`. What all kinds have in common is as in the config
-  where a stage does not say otherwise.
+  where a stage does not say otherwise; its `reward` is the outcome.
 
   Args:
     config: as of `make_run`.
@@ -283,6 +305,7 @@ def make_stages(
     given = dict(given)
     common = {k: v for k, v in settings["learner"].items() if k in kinds.COMMON}
     settings["learner"] = common | given.pop("learner", {})
+    settings["reward"] = given.pop("reward", _OUTCOME)
     for room in ("search", "selfplay"):
       settings[room] |= given.pop(room, {})
     configs.append(values.make(stages.StageConfig, where, given))

@@ -1,5 +1,6 @@
 """What must hold between the parts of a run; what does not is refused."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -35,6 +36,11 @@ def check(run: Any) -> None:
         "config.search.permission='nothing' needs config.task.context='append':"
         " a context that is reset consists of what may not be asked"
       )
+  if run.guide is not None:
+    try:
+      dataclasses.replace(search, process_reward=lambda state: state.reward)
+    except ValueError as error:
+      raise values.UserError(f"config.search: {error}") from error
   answers = task.max_observation_tokens > 0
   if search.carry_over and answers and search.permission == "nothing":
     raise values.UserError(
@@ -52,6 +58,7 @@ def check(run: Any) -> None:
     run.learner,
     play,
     run.play_search,
+    run.reward,
     is_pretrained=run.pretrained is not None,
   )
   if run.learner.worked and not isinstance(task, tasks.Questions):
@@ -60,11 +67,7 @@ def check(run: Any) -> None:
       "answers"
     )
   if run.learner.augment:
-    tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
-    try:
-      jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
-    except NotImplementedError as error:
-      raise values.UserError(f"config.learner.augment=True: {error}") from error
+    check_symmetries(task, "config.learner.augment=True")
   if search.rules_propose:
     check_proposes(task, "config.search.rules_propose=True")
   for name in ("first_level", "eval_level"):
@@ -84,6 +87,15 @@ def check(run: Any) -> None:
       f"config.learner.capacity={run.learner.capacity} is less than one "
       f"iteration may bring, {most}"
     )
+
+
+def check_symmetries(task: tasks.Task, wish: str) -> None:
+  """Raise, naming the `wish` for them, if the task has none."""
+  tokens = jnp.zeros((task.max_step_tokens,), jnp.int32)
+  try:
+    jax.eval_shape(task.augment, jax.random.key(0), tokens, tokens)
+  except NotImplementedError as error:
+    raise values.UserError(f"{wish}: {error}") from error
 
 
 def check_proposes(task: tasks.Task, wish: str) -> None:

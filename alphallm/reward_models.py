@@ -59,6 +59,11 @@ class RewardConfig:
     combined.check_aggregate(self.aggregate)
     if self.num_samples < 2:
       raise ValueError(f"num_samples={self.num_samples} is below 2")
+    if self.fit.augment and self.kind in ("implicit", "expert"):
+      raise ValueError(
+        f"fit.augment=True: {self.kind} models compare with the tokens that "
+        "were written"
+      )
 
 
 def make_config(settings: dict[str, Any]) -> RewardConfig:
@@ -159,6 +164,8 @@ def learn(
   Returns:
     The parameters of the model, and figures of what they were trained on.
   """
+  if config.fit.augment:
+    consistency.check_symmetries(run.task, "config.fit.augment=True")
   sample_key, label_key, init_key, fit_key = jax.random.split(
     jax.random.key(config.seed), 4
   )
@@ -181,6 +188,7 @@ def learn(
       rows,
       fit_key,
       lambda step, value: progress.update(step, f"loss {value:.4f}"),
+      run.task.augment,
     )
   except FloatingPointError as error:
     raise config_lib.UserError(

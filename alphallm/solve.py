@@ -26,6 +26,7 @@ from absl import flags
 
 from alphallm import (
   asking,
+  judges,
   metrics,
   models,
   program,
@@ -201,7 +202,7 @@ def _solve_problems(argv) -> None:
     )
   began = time.monotonic()
   workdir = pathlib.Path(program.WORKDIR.value)
-  run = config_lib.make_run(program.CONFIG.value, workdir)
+  run = judges.guided(config_lib.make_run(program.CONFIG.value, workdir))
   simulations = run.train.eval_simulations
   if _SIMULATIONS.present:
     simulations = _SIMULATIONS.value

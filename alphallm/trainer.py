@@ -11,9 +11,14 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, problems, selfplay, sharding
+from alphallm import judges, measure, players, problems, selfplay, sharding
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import imitation, learner, objective, replay
+from alphallm.learning import (
+  imitation,
+  learner,
+  objective,
+  replay,
+)
 from alphallm.models import transformer
 from alphallm.search import play
 
@@ -64,16 +69,12 @@ class Trainer:
           "devices that it is split over"
         )
     self._tx = learner.make_tx(run.learner)
-    self._play_round = functools.partial(
-      selfplay.play_round,
-      run.model.apply,
-      run.task,
-      run.selfplay,
-      run.play_search,
-      nodes=run.objective.nodes,
-    )
-    self.play = sharding.shard_self_play(
-      self._play_round, mesh, donate_argnums=(1,)
+    self._payer = judges.Payer(run)
+    self._models = sharding.put(self._payer.params, self._whole)
+    self._player = players.Player(run)
+    self._guide = sharding.put(self._player.params, self._whole)
+    self._play = sharding.shard_self_play(
+      self._player, mesh, donate_argnums=(1,)
     )
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
     self.problems = problems.Problems(run, mesh)
@@ -151,6 +152,33 @@ class Trainer:
     """Return shapes and shardings of the state, for restoring."""
     return sharding.abstract(self._shapes, self._places)
 
+  def programs(self) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs `self_play` and `learn`, with abstract arguments."""
+    state, moves = self.abstract(), self.run.selfplay.num_moves
+    place = lambda sharding, tree: jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+    problems = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+        (x.shape[0], moves, *x.shape[1:]), x.dtype, sharding=x.sharding
+      ),
+      self.problems.abstract(),
+    )
+    play = (state.learner.params, state.slots, problems)
+    _, harvest = jax.eval_shape(self._play, *play)
+    reference = state.reference if self.run.has_reference else None
+    if self.run.refers_to_pretrained:
+      reference = state.learner.params
+    learn = (
+      state.learner,
+      state.replay,
+      state.credit,
+      place(self._slots, harvest),
+      *place(self._whole, (self._learn_key, np.int32(0))),
+      reference,
+    )
+    return {"self_play": (self._play, play), "learn": (self._learn, learn)}
+
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)
     split = lambda tree: sharding.state(
@@ -191,7 +219,8 @@ class Trainer:
     run, nodes = self.run, None
     add_moves = lambda tree: jax.tree.map(lambda x: x[:, None], tree)
     if run.objective.nodes:
-      nodes = self._play_round(params, slots, add_moves(first))[1].nodes
+      both = params, self._player.params
+      nodes = self._player(both, slots, add_moves(first))[1].nodes
     examples, _ = self._examples(
       *add_moves((slots.trace.episode, slots.num_moves < 0)),
       nodes,
@@ -207,15 +236,14 @@ class Trainer:
     return self.run.objective.examples(episodes, done, nodes, rng_key, setting)
 
   def _absorb_and_learn(
-    self, state, buffer, credit, harvest, rng_key, iteration, reference
+    self, state, buffer, credit, harvest, rng_key, iteration, reference, models
   ):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config, what = self.run.learner, self.run.objective
     rng_key = jax.random.fold_in(rng_key, iteration)
     keep_key, batch_key = jax.random.split(rng_key)
-    examples, keep = self._examples(
-      harvest.episodes, harvest.done, harvest.nodes, keep_key
-    )
+    paid = self._payer(models, harvest, state.params)
+    examples, keep = self._examples(paid, harvest.done, harvest.nodes, keep_key)
     before = buffer.added
     buffer = replay.add(buffer, examples, keep, iteration)
     new = buffer.added - before
@@ -257,8 +285,9 @@ class Trainer:
       "episodes": jnp.sum(done),
       "examples": buffer.added,
       "sample_age": replay.mean_age(buffer, iteration, newest),
-      "solved": mean(harvest.episodes.solved),
-      "episode_steps": mean(harvest.episodes.num_steps),
+      "solved": mean(paid.solved),
+      "reward": mean(jnp.sum(paid.rewards, axis=-1)),
+      "episode_steps": mean(paid.num_steps),
       "nodes": jnp.sum(harvest.cost.nodes),
       "tokens": jnp.sum(harvest.cost.decoded + harvest.cost.prefilled),
     }
@@ -279,7 +308,8 @@ class Trainer:
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    slots, harvest = self.play(state.learner.params, state.slots, played)
+    both = state.learner.params, self._guide
+    slots, harvest = self._play(both, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
       state.replay,
@@ -287,6 +317,7 @@ class Trainer:
       harvest,
       *sharding.put((self._learn_key, np.int32(iteration)), self._whole),
       self._reference(reference),
+      self._models,
     )
     state = RunState(
       learner=learned,
@@ -316,20 +347,32 @@ class Measurement:
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
-      f"mcts_{n}": config_lib.for_evaluation(run, n),
+      f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
+    # All devices run a solver, each on its problems.
     self._solvers = {
-      name: self._split(
-        functools.partial(play.solve, run.model.apply, run.task, search)
+      name: sharding.shard_self_play(
+        functools.partial(play.solve, run.model.apply, run.task, search),
+        mesh,
+        out_shardings=sharding.replicated(mesh),
       )
       for name, search in searches.items()
     }
 
-  def _split(self, solve):
-    """Return a solver that all devices run, each on its problems."""
-    solve = sharding.shard_self_play(
-      solve, self._mesh, out_shardings=sharding.replicated(self._mesh)
-    )
+  def programs(self, params: Any) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs by method, with such parameters and a first batch."""
+    count = min(self._batch_size, jax.tree.leaves(self._problems)[0].shape[0])
+    size = -(-count // self._mesh.size) * self._mesh.size
+    problems, _ = next(measure.batches(self._problems, size))
+    slots = sharding.slots(self._mesh)
+    batch = jax.random.split(self._rng_key, size), problems
+    like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=slots)
+    return {
+      name: (solve, (params, *jax.tree.map(like, batch)))
+      for name, solve in self._solvers.items()
+    }
+
+  def _put(self, solve):
     slots = sharding.slots(self._mesh)
     return lambda params, *batch: solve(params, *sharding.put(batch, slots))
 
@@ -338,7 +381,7 @@ class Measurement:
     results = {}
     for name, solve in self._solvers.items():
       result = measure.run(
-        solve,
+        self._put(solve),
         params,
         self._rng_key,
         self._problems,

@@ -126,6 +126,7 @@ def main():
           num_steps=args.steps,
           # Of whole solutions a step takes as long as of many states.
           batch_size=32 if kind in ("implicit", "expert") else 128,
+          augment=kind not in ("implicit", "expert"),
         ),
       )
       params, figures = reward_models.learn(config, run, policy)

@@ -44,13 +44,13 @@ def measure(args) -> dict[str, float]:
   player = trainer.Trainer(run, mesh)
   state = player.init()
   given = lambda i: (player.problems.of_round(i, state.learner.params),)
-  compiled = player.play.lower(
-    state.learner.params, state.slots, *given(0)
-  ).compile()
+  play, (params, *_) = player.programs()["self_play"]
+  params = state.learner.params, params[1]  # who else plays: nobody
+  compiled = play.lower(params, state.slots, *given(0)).compile()
   cost = compiled.cost_analysis()
   slots, nodes, began = state.slots, 0, None
   for i in range(args.rounds + 1):
-    slots, harvest = compiled(state.learner.params, slots, *given(i))
+    slots, harvest = compiled(params, slots, *given(i))
     nodes += int(harvest.cost.nodes.sum())
     if not i:  # the first round finds its caches cold
       nodes, began = 0, time.monotonic()

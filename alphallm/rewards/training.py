@@ -29,6 +29,7 @@ class FitConfig:
   beta: float = 0.1  # of DPO, for an implicit reward
   alpha: float = 0.5  # of IQ-Learn's regulariser, for an expert's
   discount: float = 1.0  # of IQ-Learn, per token
+  augment: bool = False  # show each use of a state under a random symmetry
 
   def __post_init__(self):
     if self.trunk not in ("policy", "fresh", "shared"):
@@ -90,6 +91,21 @@ def expert_loss(
   return loss
 
 
+def under_symmetries(augment, rng_key: chex.PRNGKey, batch: Any) -> Any:
+  """Return a batch of states, each under a random symmetry of its own.
+
+  Args:
+    augment: of the task, see `tasks.Task.augment`.
+    rng_key: draws (consumed).
+    batch: `examples.States` or `examples.Siblings`.
+  """
+  contexts = batch.contexts
+  flat = contexts.reshape(-1, contexts.shape[-1])
+  keys = jax.random.split(rng_key, flat.shape[0])
+  turned = jax.vmap(lambda key, context: augment(key, context, context)[0])
+  return batch.replace(contexts=turned(keys, flat).reshape(contexts.shape))
+
+
 def fit(
   loss: Loss,
   config: FitConfig,
@@ -97,6 +113,7 @@ def fit(
   rows: Any,
   rng_key: chex.PRNGKey,
   tell: Callable[[int, float], None] = lambda step, loss: None,
+  augment: Callable[..., Any] | None = None,
 ) -> Any:
   """Return the parameters after training.
 
@@ -108,6 +125,7 @@ def fit(
       replacement.
     rng_key: draws them (consumed).
     tell: is called ten times, with the step and the mean loss since the last.
+    augment: of the task, if `config.augment`; see `under_symmetries`.
 
   Raises:
     FloatingPointError: if the loss is no number.
@@ -119,6 +137,9 @@ def fit(
     params, opt_state = carry
     places = jax.random.randint(key, (config.batch_size,), 0, count)
     batch = jax.tree.map(lambda x: x[places], rows)
+    if config.augment:
+      turn_key = jax.random.fold_in(key, 1)  # `key` drew the places
+      batch = under_symmetries(augment, turn_key, batch)
     value, grads = jax.value_and_grad(loss)(params, batch)
     updates, opt_state = tx.update(grads, opt_state, params)
     return (optax.apply_updates(params, updates), opt_state), value

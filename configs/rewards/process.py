@@ -31,5 +31,6 @@ def get_config(kind: str = "process"):
     beta=0.1,  # of DPO, for the implicit kind
     alpha=0.5,  # of IQ-Learn's regulariser, for the expert kind
     discount=1.0,  # of IQ-Learn, per token
+    augment=False,  # show each use of a state under a random symmetry
   )
   return config

@@ -8,6 +8,7 @@ import pytest
 import solutions
 import toy_task
 
+from alphallm import tasks
 from alphallm.models import transformer
 from alphallm.rewards import examples, model, ranking, training
 
@@ -59,6 +60,32 @@ def test_a_model_learns_what_the_text_tells(walks, trunk, least):
   }
   same = jax.tree.map(jnp.array_equal, trunk_of(params), trunk_of(after))
   assert all(jax.tree.leaves(same)) == (trunk == "shared")
+
+
+def test_states_under_symmetries():
+  """Numbers change places, each context by itself; the target stays."""
+  task = tasks.Countdown(num_numbers=3)
+  problems = task.sample_numpy(np.random.default_rng(0), 8, "train")
+  state = jax.vmap(task.init)(problems)
+  ends = state.observation_length[:, None]
+  batch = examples.States(
+    contexts=state.observation[:, None],
+    ends=ends,
+    labels=jnp.zeros(ends.shape),
+    mask=ends > 0,
+  )
+  key = jax.random.key(0)
+  turned = training.under_symmetries(task.augment, key, batch)
+  read = lambda states: [
+    task.tokenizer.decode([int(t) for t in row[0][: int(end[0])]])
+    for row, end in zip(states.contexts, states.ends, strict=True)
+  ]
+  sorted_text = lambda text: [sorted(x.split()) for x in text.split(":")]
+  before, after = read(batch), read(turned)
+  assert before != after
+  assert list(map(sorted_text, before)) == list(map(sorted_text, after))
+  alone = jax.tree.map(lambda x: x[:1], turned)
+  assert read(alone) == after[:1]
 
 
 def test_losses_of_batches(walks):
