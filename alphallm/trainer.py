@@ -70,9 +70,7 @@ class Trainer:
         )
     self._tx = learner.make_tx(run.learner)
     self._payer = judges.Payer(run)
-    self._models = sharding.put(self._payer.params, self._whole)
     self._player = players.Player(run)
-    self._guide = sharding.put(self._player.params, self._whole)
     self._play = sharding.shard_self_play(
       self._player, mesh, donate_argnums=(1,)
     )
@@ -164,7 +162,10 @@ class Trainer:
       ),
       self.problems.abstract(),
     )
-    play = (state.learner.params, state.slots, problems)
+    guide, models = place(
+      self._whole, (self._player.params, self._payer.params)
+    )
+    play = ((state.learner.params, guide), state.slots, problems)
     _, harvest = jax.eval_shape(self._play, *play)
     reference = state.reference if self.run.has_reference else None
     if self.run.refers_to_pretrained:
@@ -176,8 +177,19 @@ class Trainer:
       place(self._slots, harvest),
       *place(self._whole, (self._learn_key, np.int32(0))),
       reference,
+      models,
     )
     return {"self_play": (self._play, play), "learn": (self._learn, learn)}
+
+  @functools.cached_property
+  def _models(self) -> Any:
+    """The parameters of the models that pay, on the devices."""
+    return sharding.put(self._payer.params, self._whole)
+
+  @functools.cached_property
+  def _guide(self) -> Any:
+    """The parameters of the model that guides the player, on the devices."""
+    return sharding.put(self._player.params, self._whole)
 
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)
