@@ -11,7 +11,7 @@ import numpy as np
 
 from alphallm import consistency, selfplay, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import kinds, learner, objective, stages
+from alphallm.learning import kinds, learner, objective, payment, stages
 from alphallm.models import pretrained, transformer
 from alphallm.search import policies, tree_search
 
@@ -49,6 +49,7 @@ class Run:
   learner: learner.LearnerConfig
   objective: objective.Objective
   train: TrainConfig
+  reward: payment.PaymentConfig = payment.PaymentConfig()
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
@@ -73,6 +74,8 @@ class Run:
 SAMPLED = tree_search.SearchConfig(
   num_simulations=0, num_candidates=1, permission="nothing"
 )
+
+_OUTCOME = {"kind": "outcome"}  # the reward where a config names none
 
 # The tasks that draw their own problems.
 _TASKS = (
@@ -104,6 +107,7 @@ def run_of(
   """Make the parts of a run of a config in plain values; see `make_run`."""
   settings = copy.deepcopy(settings)
   settings.pop("before", None)  # see `make_stages`
+  settings.setdefault("reward", _OUTCOME)
   check_rooms(settings, Run)
   source, task, shape = make_policy_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
@@ -124,6 +128,7 @@ def run_of(
     learner=training,
     objective=what,
     train=values.make(TrainConfig, "train", settings["train"]),
+    reward=payment.make(settings["reward"]),
     pretrained=source,
   )
   consistency.check(run)
@@ -263,7 +268,7 @@ def make_stages(
   `config.before` is a tuple of stages. Each is a dict of a `StageConfig`'s
   fields, of the options of its `learner`, kind included, and of what differs
   in `search` and `selfplay`. What all kinds have in common is as in the config
-  where a stage does not say otherwise.
+  where a stage does not say otherwise; its `reward` is the outcome.
 
   Args:
     config: as of `make_run`.
@@ -281,6 +286,7 @@ def make_stages(
     given = dict(given)
     common = {k: v for k, v in settings["learner"].items() if k in kinds.COMMON}
     settings["learner"] = common | given.pop("learner", {})
+    settings["reward"] = given.pop("reward", _OUTCOME)
     for room in ("search", "selfplay"):
       settings[room] |= given.pop(room, {})
     configs.append(values.make(stages.StageConfig, where, given))

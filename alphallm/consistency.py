@@ -52,6 +52,7 @@ def check(run: Any) -> None:
     run.learner,
     play,
     run.play_search,
+    run.reward,
     is_pretrained=run.pretrained is not None,
   )
   if run.learner.worked and not isinstance(task, tasks.Questions):

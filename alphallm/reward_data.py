@@ -68,7 +68,7 @@ def sample(
       rng_keys,
       (problems, tokens, none, none[:, 0]),
     )
-    solution = rewards.Solution.of(task, problems, episode)
+    solution = rewards.Solution.of(problems, episode)
     logits = rewards.model.state_logits(
       apply_fn, params, solution.contexts, solution.ends
     )

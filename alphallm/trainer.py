@@ -11,9 +11,14 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import measure, problems, selfplay, sharding
+from alphallm import judges, measure, problems, selfplay, sharding
 from alphallm.initialization import pretrained_policy
-from alphallm.learning import imitation, learner, objective, replay
+from alphallm.learning import (
+  imitation,
+  learner,
+  objective,
+  replay,
+)
 from alphallm.models import transformer
 
 
@@ -59,6 +64,8 @@ class Trainer:
     self.pretrained = None
     self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
     self._tx = learner.make_tx(run.learner)
+    self._payer = judges.Payer(run)
+    self._models = jax.device_put(self._payer.params, self._whole)
     self._play_round = functools.partial(
       selfplay.play_round,
       run.model.apply,
@@ -198,15 +205,14 @@ class Trainer:
     return self.run.objective.examples(episodes, done, nodes, rng_key, setting)
 
   def _absorb_and_learn(
-    self, state, buffer, credit, harvest, rng_key, iteration, reference
+    self, state, buffer, credit, harvest, rng_key, iteration, reference, models
   ):
     """Put the harvest into the buffer and take the steps that it pays for."""
     config, what = self.run.learner, self.run.objective
     rng_key = jax.random.fold_in(rng_key, iteration)
     keep_key, batch_key = jax.random.split(rng_key)
-    examples, keep = self._examples(
-      harvest.episodes, harvest.done, harvest.nodes, keep_key
-    )
+    paid = self._payer(models, harvest, state.params)
+    examples, keep = self._examples(paid, harvest.done, harvest.nodes, keep_key)
     before = buffer.added
     buffer = replay.add(buffer, examples, keep, iteration)
     new = buffer.added - before
@@ -248,8 +254,9 @@ class Trainer:
       "episodes": jnp.sum(done),
       "examples": buffer.added,
       "sample_age": replay.mean_age(buffer, iteration, newest),
-      "solved": mean(harvest.episodes.solved),
-      "episode_steps": mean(harvest.episodes.num_steps),
+      "solved": mean(paid.solved),
+      "reward": mean(jnp.sum(paid.rewards, axis=-1)),
+      "episode_steps": mean(paid.num_steps),
       "nodes": jnp.sum(harvest.cost.nodes),
       "tokens": jnp.sum(harvest.cost.decoded + harvest.cost.prefilled),
     }
@@ -279,6 +286,7 @@ class Trainer:
       self._learn_key,
       jax.device_put(np.int32(iteration), self._whole),
       self._reference(reference),
+      self._models,
     )
     state = RunState(
       learner=learned,

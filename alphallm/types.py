@@ -156,6 +156,9 @@ class Episode:
     ends: `[D + 1]` int32, how many tokens of its context each state has read.
     steps: `[D + 1, T]` int32, the steps that were played.
     step_lengths: `[D + 1]` int32, number of tokens of each.
+    legal: `[D + 1]` bool, which of them the rules allow.
+    rewards: `[D + 1]` float32, what each earns: what the environment pays,
+      until the run's reward takes its place, see `alphallm.learning.payment`.
     candidates: `[D + 1, J, T]` int32, the J heaviest candidates at each state.
     candidate_lengths: `[D + 1, J]` int32.
     weights: `[D + 1, J]` float32, the policy to learn, or all zero.
@@ -170,6 +173,8 @@ class Episode:
   ends: chex.Array
   steps: chex.Array
   step_lengths: chex.Array
+  legal: chex.Array
+  rewards: chex.Array
   candidates: chex.Array
   candidate_lengths: chex.Array
   weights: chex.Array

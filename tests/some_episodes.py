@@ -24,6 +24,8 @@ def make(kind, lead=(3, 4)):
     ),
     steps=rng.integers(1, 9, (*lead, D, T)).astype(np.int32),
     step_lengths=lengths.integers(1, T + 1, (*lead, D)).astype(np.int32),
+    legal=t < n[..., None],
+    rewards=((t == n[..., None] - 1) & solved[..., None]).astype(np.float32),
     candidates=rng.integers(1, 9, (*lead, D, J, T)).astype(np.int32),
     candidate_lengths=lengths.integers(1, T + 1, (*lead, D, J)).astype(
       np.int32

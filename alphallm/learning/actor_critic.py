@@ -75,6 +75,7 @@ class ActorCritic:
   """
 
   nodes: ClassVar[str] = ""
+  takes: ClassVar[str] = "values"
   augments: ClassVar[bool] = False
   refers: ClassVar[bool] = False
 
@@ -106,7 +107,7 @@ class ActorCritic:
       log_probs = log_prob_of_search(played)
     made = Attempt(
       steps=decisions.of_steps(played, valid),
-      rewards=decisions.rewards(played),
+      rewards=played.rewards,
       num_steps=played.num_steps,
       log_probs=log_probs,
       discount=jnp.full(valid.shape, setting.discount),

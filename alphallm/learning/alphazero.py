@@ -71,6 +71,7 @@ class AlphaZero:
   """
 
   nodes: ClassVar[str] = ""
+  takes: ClassVar[str] = "values"
   least_group: ClassVar[int] = 0
   recall: ClassVar[None] = None
   augments: ClassVar[bool] = True
@@ -121,6 +122,7 @@ class TreeAlphaZero:
   """
 
   nodes: ClassVar[str] = "all"
+  takes: ClassVar[str] = ""
   least_group: ClassVar[int] = 0
   recall: ClassVar[None] = None
   augments: ClassVar[bool] = True

@@ -19,13 +19,16 @@ class Cloning:
   et al., 2024; here by cross-entropy).
 
   Attributes:
-    learn_from: `"solved"` episodes or `"all"`: all steps that were legal.
-    most_per_problem: solved attempts at a problem that are imitated; 0: all.
+    learn_from: `"solved"` episodes; the `"best"` of the attempts at a problem,
+      by what they earned; or `"all"`: all steps that were legal.
+    most_per_problem: attempts at a problem that are imitated; 0: all.
+    least_reward: what the best have earned at least.
     value_weight: of the value's loss.
     failure_share: share of the states that teach a value alone that is kept.
   """
 
   nodes: ClassVar[str] = ""
+  takes: ClassVar[str] = "values"
   least_group: ClassVar[int] = 0
   recall: ClassVar[None] = None
   augments: ClassVar[bool] = True
@@ -33,22 +36,38 @@ class Cloning:
 
   learn_from: str = "solved"
   most_per_problem: int = 0
+  least_reward: float = 0.0
   value_weight: float = 1.0
   failure_share: float = 0.25
 
   def __post_init__(self):
-    if self.learn_from not in ("solved", "all"):
-      raise ValueError(f"learn_from={self.learn_from!r} is none of solved, all")
+    if self.learn_from not in ("solved", "best", "all"):
+      raise ValueError(
+        f"learn_from={self.learn_from!r} is none of solved, best, all"
+      )
+    by_reward = self.learn_from == "best"
+    if by_reward and not self.most_per_problem:
+      raise ValueError("learn_from='best' needs most_per_problem above 0")
+    if self.least_reward and not by_reward:
+      raise ValueError("least_reward is of learn_from='best'")
 
   def examples(self, episodes, done, nodes, rng_key, setting):
     del nodes
     select_key, keep_key = jax.random.split(rng_key)
     played, valid = decisions.attempts(episodes, done, setting.group_size)
-    chosen = valid
+    chosen, most = valid, self.most_per_problem
     if self.learn_from == "solved":
       chosen = selection.solved(played.solved, valid)
-    if self.most_per_problem:
-      chosen = selection.at_most(chosen, self.most_per_problem, select_key)
+    if self.learn_from == "best":
+      chosen = selection.best(
+        jnp.sum(played.rewards, axis=-1),
+        valid,
+        most,
+        select_key,
+        least=self.least_reward,
+      )
+    elif most:
+      chosen = selection.at_most(chosen, most, select_key)
     # Where no candidate was legal there is nothing to imitate.
     is_legal = jnp.sum(played.weights, axis=-1, keepdims=True) > 0
     played = played.replace(

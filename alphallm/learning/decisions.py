@@ -57,13 +57,6 @@ def attempts(
   return jax.tree.map(arrange, episodes), arrange(done)
 
 
-def rewards(episodes: types.Episode) -> chex.Array:
-  """Return the reward of each step of episodes, `[..., D + 1]`."""
-  return returns.of_outcome(
-    episodes.num_steps, episodes.solved, episodes.ends.shape[-1]
-  )
-
-
 def of_steps(episodes: types.Episode, valid: chex.Array) -> replay.Example:
   """Return the steps played as examples, `[..., R, ...]`.
 

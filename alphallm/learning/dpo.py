@@ -44,15 +44,18 @@ def _of_pairs(objective, log_probs, reference_log_probs, lengths, mask):
 class DPO:
   """Direct preference optimization (Rafailov et al., 2023) of solutions.
 
-  Of each group of attempts a solved one is preferred to a failed one.
+  Of each group of attempts one that earned most is preferred to one that earned
+  least: a solved one to a failed one, where the outcome is the reward.
 
   Attributes:
     beta: β, how little π may leave π_ref.
     loss_kind: `"dpo"`, or `"ipo"` (Azar et al., 2023).
     by_length: whether log-probabilities are divided by their tokens.
+    least_gap: between what the two have earned.
   """
 
   nodes: ClassVar[str] = ""
+  takes: ClassVar[str] = "sums"
   least_group: ClassVar[int] = 2
   recall: ClassVar[None] = None
   augments: ClassVar[bool] = False
@@ -61,6 +64,7 @@ class DPO:
   beta: float = 0.1
   loss_kind: str = "dpo"
   by_length: bool = False
+  least_gap: float = 0.1
 
   def __post_init__(self):
     _check(self.loss_kind)
@@ -69,7 +73,12 @@ class DPO:
     """Pairs are examples `[2, R, ...]`, the better first."""
     del nodes
     played, valid = decisions.attempts(episodes, done, setting.group_size)
-    places, both = selection.pair(played.solved, valid, rng_key)
+    places, both = selection.pair(
+      jnp.sum(played.rewards, axis=-1),
+      valid,
+      rng_key,
+      least_gap=self.least_gap,
+    )
     rows = jnp.arange(len(places))[:, None]
     pairs = jax.tree.map(lambda x: x[rows, places], played)
     return decisions.of_steps(pairs, jnp.ones_like(places, bool)), both
@@ -110,6 +119,7 @@ class StepDPO:
     value_weight: of the value's loss, whose target is the search's.
   """
 
+  takes: ClassVar[str] = ""
   least_group: ClassVar[int] = 0
   recall: ClassVar[None] = None
   augments: ClassVar[bool] = True

@@ -11,6 +11,7 @@ from alphallm.learning import (
   dpo,
   learner,
   objective,
+  payment,
   ppo,
   reinforce,
 )
@@ -66,6 +67,7 @@ def check(
   how: learner.LearnerConfig,
   play: Any,
   search: Any,
+  reward: payment.PaymentConfig,
   *,
   is_pretrained: bool,
 ) -> None:
@@ -76,6 +78,7 @@ def check(
     how: it is learned.
     play: the `SelfPlayConfig`.
     search: the `SearchConfig` of self-play.
+    reward: what it learns from.
     is_pretrained: whether the run begins with a pretrained model.
 
   Raises:
@@ -87,6 +90,8 @@ def check(
   asks = search.num_simulations and search.permission != "nothing"
   greedy = play.greedy_first
   alone = not search.num_simulations and search.num_candidates == 1
+  is_outcome = reward == payment.PaymentConfig()
+  learn_from = getattr(what, "learn_from", "")
   for is_wrong, line in (
     (
       how.kl_weight and no_reference,
@@ -140,6 +145,27 @@ def check(
       what.nodes and not asks,
       f"learner.kind={kind!r} learns from trees: it needs "
       "config.search.num_simulations and permission 'rules' or 'checker'",
+    ),
+    (
+      not (what.takes or is_outcome),
+      f"reward: {kind} learns from the values of trees, and takes no other "
+      "reward; let a model guide the search, by config.search.process_reward",
+    ),
+    (
+      learn_from == "solved" and not is_outcome,
+      "learner.learn_from='solved' asks the environment, and config.reward is "
+      "another; give "
+      + ("'best'" if kind == "Cloning" else "'all' or 'solutions'"),
+    ),
+    (
+      reward.shaping is not None and what.takes == "values",
+      f"reward.shaping: {kind} learns values, from which the potential would "
+      "be taken away again; it is for Reinforce with baseline 'none' or 'mean'",
+    ),
+    (
+      reward.shaping is not None and what.takes == "sums",
+      f"reward.shaping: {kind} compares whole attempts at a problem, and of "
+      "these shaping changes nothing",
     ),
     (
       greedy != (kind == "ReMax"),

@@ -71,27 +71,3 @@ def value_cross_entropy(
 ) -> chex.Array:
   """Return BCE(sigmoid(v), z), for targets z in [0, 1]; shape `[...]`."""
   return optax.sigmoid_binary_cross_entropy(value_logits, targets)
-
-
-def discounted_outcome(
-  num_steps: chex.Array, solved: chex.Array, length: int, discount: float
-) -> chex.Array:
-  """Return z_t = γ^(n − 1 − t) if the episode was solved, else 0.
-
-  The step that solves has the reward 1, so that V(s) = r + γ V(s'), as in the
-  search. The terminal state itself (t = n) has z = 1 if solved.
-
-  Args:
-    num_steps: `[...]` int32, n.
-    solved: `[...]` bool.
-    length: how many states t = 0 … length − 1 are wanted.
-    discount: γ.
-
-  Returns:
-    `[..., length]` float32.
-  """
-  t = jnp.arange(length).reshape((1,) * num_steps.ndim + (length,))
-  to_go = jnp.maximum(num_steps[..., None] - 1 - t, 0)
-  return jnp.where(
-    solved[..., None], discount ** to_go.astype(jnp.float32), 0.0
-  )

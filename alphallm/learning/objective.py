@@ -28,6 +28,9 @@ class Objective(Protocol):
   Attributes:
     nodes: which nodes of the trees it learns from, beside the episodes: none,
       the roots or all.
+    takes: what it takes of the rewards of steps: `"returns"`; `"values"`, which
+      are learned from returns and lie in [0, 1]; `"sums"`, by which attempts
+      are compared; or nothing, where trees have values of their own.
     least_group: attempts at a problem that it compares; with 1 or more, all
       episodes of a round are played by the policy of that round.
     recall: `(apply_fn, params, batch) -> batch`, which completes examples by
@@ -37,6 +40,7 @@ class Objective(Protocol):
   """
 
   nodes: Literal["", "roots", "all"]
+  takes: Literal["returns", "values", "sums", ""]
   least_group: int
   recall: Callable[..., Any] | None
   augments: bool

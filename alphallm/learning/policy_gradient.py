@@ -90,17 +90,18 @@ def compare(
   done: chex.Array,
   group_size: int,
 ) -> tuple[decisions.Decision, chex.Array]:
-  """Return the decisions of attempts that are compared by their outcomes.
+  """Return the decisions of attempts that are compared by what they earned.
 
   Args:
-    judge: from outcomes `[n, G]`, which of them are there, and the episodes to
-      advantages, which are learned from, and weights in the mean, `[n, G]`.
+    judge: from sums of rewards `[n, G]`, which of them are there, and the
+      episodes to advantages, which are learned from, and weights in the mean,
+      `[n, G]`.
     episodes: `[B, M, ...]`.
     done: `[B, M]` bool.
     group_size: G.
   """
   played, valid = decisions.attempts(episodes, done, group_size)
-  came = played.solved.astype(jnp.float32)
+  came = jnp.sum(played.rewards, axis=-1)
   judged, valid, weights = judge(came, valid, played)
   d = played.ends.shape[-1]
   every = lambda x: jnp.broadcast_to(x[..., None], (*x.shape, d))
@@ -113,6 +114,7 @@ class OnPolicy:
   """What the learners of policy gradients have in common."""
 
   nodes: ClassVar[str] = ""
+  takes: ClassVar[str] = "values"
   least_group: ClassVar[int] = 1
   recall: ClassVar[Callable[..., Any]] = staticmethod(decisions.recall)
   augments: ClassVar[bool] = False

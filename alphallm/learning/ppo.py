@@ -46,7 +46,7 @@ class PPO(policy_gradient.OnPolicy):
     del nodes, rng_key
     played, valid = decisions.attempts(episodes, done, setting.group_size)
     judged = returns.gae(
-      decisions.rewards(played),
+      played.rewards,
       played.root_values,
       played.num_steps,
       discount=setting.discount,
@@ -92,6 +92,7 @@ class TreePPO(policy_gradient.OnPolicy):
   """
 
   nodes: ClassVar[str] = "all"
+  takes: ClassVar[str] = ""
   least_group: ClassVar[int] = 0
 
   clip: float = 0.2
@@ -142,6 +143,7 @@ class GRPO(policy_gradient.OnPolicy):
     entropy_weight: of the entropy of the next token.
   """
 
+  takes: ClassVar[str] = "sums"
   least_group: ClassVar[int] = 2
 
   clip: float = 0.2

@@ -29,6 +29,10 @@ class Reinforce(policy_gradient.OnPolicy):
   value_weight: float = 0.0
   entropy_weight: float = 0.0
 
+  @property
+  def takes(self) -> str:
+    return "values" if self.baseline == "value" else "returns"
+
   def __post_init__(self):
     policy_gradient.check("baseline", self.baseline, ("none", "mean", "value"))
     if (self.baseline == "value") != (self.value_weight > 0):
@@ -41,7 +45,7 @@ class Reinforce(policy_gradient.OnPolicy):
     del nodes, rng_key
     played, valid = decisions.attempts(episodes, done, setting.group_size)
     came = returns.discounted(
-      decisions.rewards(played), played.num_steps, setting.discount
+      played.rewards, played.num_steps, setting.discount
     )
     there = returns.is_step(played.num_steps, came.shape[-1])
     there &= valid[..., None]
@@ -74,6 +78,7 @@ class RLOO(policy_gradient.OnPolicy):
     entropy_weight: of the entropy of the next token.
   """
 
+  takes: ClassVar[str] = "sums"
   least_group: ClassVar[int] = 2
 
   entropy_weight: float = 0.0

@@ -21,7 +21,7 @@ class Example:
     candidates: `[S, J, T]` int32.
     lengths: `[S, J]` int32, number of tokens of each.
     weights: `[S, J]` float32, the policy to learn; zeros where there is none.
-    values: `[S]` float32, the outcome z in [0, 1].
+    values: `[S]` float32, the return z in [0, 1].
     mask: `[S]` float32, ones where the value is to be learned.
   """
 
@@ -74,7 +74,8 @@ def to_examples(
     episodes: with any leading shape `[...]`.
     done: `[...]` bool, which of them are whole.
     rng_key: draws the failures that are kept (consumed).
-    discount: γ of the outcome.
+    discount: γ of the rewards. Their returns are the values to learn, held
+      within [0, 1], which a penalty may have left.
     learn_from: where the policy learns: `"solutions"`, the solved paths that a
       search found; `"solved"`, all states of solved episodes; `"all"` states.
     failure_share: share of the states without a policy to learn that are kept,
@@ -85,19 +86,20 @@ def to_examples(
     Examples, flattened to one leading axis, and which of them to keep.
   """
   d = episodes.ends.shape[-1]
-  values = losses.discounted_outcome(
-    episodes.num_steps, episodes.solved, d, discount
-  )
   if td_lambda < 1:
-    bootstrapped = returns.td_lambda(
-      returns.of_outcome(episodes.num_steps, episodes.solved, d),
+    values = returns.td_lambda(
+      episodes.rewards,
       episodes.root_values,
       episodes.num_steps,
       discount=discount,
       lambda_=td_lambda,
     )
-    is_played = returns.is_step(episodes.num_steps, d)
-    values = jnp.where(is_played, bootstrapped, values)
+  else:
+    values = returns.discounted(episodes.rewards, episodes.num_steps, discount)
+  # What the whole has earned is the value of its end.
+  is_played = returns.is_step(episodes.num_steps, d)
+  total = jnp.sum(episodes.rewards, axis=-1, keepdims=True)
+  values = jnp.clip(jnp.where(is_played, values, total), 0.0, 1.0)
   learn = (
     episodes.mask
     & {

@@ -16,19 +16,6 @@ def is_step(num_steps: chex.Array, length: int) -> chex.Array:
   return places < num_steps[..., None]
 
 
-def of_outcome(
-  num_steps: chex.Array, solved: chex.Array, length: int
-) -> chex.Array:
-  """Return the rewards of `length` steps, `[..., length]`: 1 where one solves.
-
-  Args:
-    num_steps: `[...]` int32.
-    solved: `[...]` bool, whether the last of them solves.
-    length: how many steps are wanted.
-  """
-  return jax.nn.one_hot(num_steps - 1, length) * solved[..., None]
-
-
 def _backwards(step, *arrays: chex.Array) -> chex.Array:
   """Return x_t = step(x_{t + 1}, arrays at t), with x = 0 behind the last."""
   moved = [jnp.moveaxis(x, -1, 0) for x in arrays]

@@ -34,27 +34,59 @@ def at_most(chosen: chex.Array, most: int, rng_key: chex.PRNGKey) -> chex.Array:
   return chosen & (rank < most)
 
 
-def pair(
-  success: chex.Array, valid: chex.Array, rng_key: chex.PRNGKey
-) -> tuple[chex.Array, chex.Array]:
-  """Draw a solved and a failed attempt at each problem.
+def best(
+  rewards: chex.Array,
+  valid: chex.Array,
+  most: int,
+  rng_key: chex.PRNGKey,
+  *,
+  least: float = 0.0,
+) -> chex.Array:
+  """Return the `most` attempts at each problem that earned most, `[n, G]` bool.
 
-  For DPO on solutions, and for the verifier of V-STaR (Hosseini et al., 2024),
-  which learns from both kinds what STaR learns from one.
+  The part of the highest reward of all that was searched, D_expert of the
+  roadmap (arXiv:2412.14135, section 6.2).
 
   Args:
-    success: `[n, G]` bool.
+    rewards: `[n, G]`.
     valid: `[n, G]` bool, attempts that are there.
-    rng_key: draws them (consumed).
+    most: of them, for each problem.
+    rng_key: draws among equals (consumed).
+    least: what they have earned at least.
+  """
+  noise = jax.random.uniform(rng_key, rewards.shape)
+  rank = jnp.argsort(jnp.lexsort((noise, -rewards, ~valid), axis=-1), axis=-1)
+  return valid & (rank < most) & (rewards >= least)
+
+
+def pair(
+  rewards: chex.Array,
+  valid: chex.Array,
+  rng_key: chex.PRNGKey,
+  *,
+  least_gap: float,
+) -> tuple[chex.Array, chex.Array]:
+  """Draw one that earned most and one that earned least, at each problem.
+
+  For DPO on solutions: of rewards of 0 and 1 a solved and a failed attempt.
+
+  Args:
+    rewards: `[n, G]`.
+    valid: `[n, G]` bool, attempts that are there.
+    rng_key: draws among equals (consumed).
+    least_gap: between the two, so that noise is not learned.
 
   Returns:
     Places of the two, `[n, 2]` int32, and which problems have both, `[n]`.
   """
-  noise = jax.random.uniform(rng_key, success.shape)
-  better, worse = success & valid, ~success & valid
-  best = lambda mask: jnp.argmax(jnp.where(mask, noise, -1.0), axis=-1)
-  both = jnp.any(better, axis=-1) & jnp.any(worse, axis=-1)
-  return jnp.stack([best(better), best(worse)], axis=-1), both
+  noise = jax.random.uniform(rng_key, rewards.shape)
+  most = jnp.max(jnp.where(valid, rewards, -jnp.inf), axis=-1)
+  least = jnp.min(jnp.where(valid, rewards, jnp.inf), axis=-1)
+  draw = lambda earned: jnp.argmax(
+    jnp.where(valid & (rewards == earned[:, None]), noise, -1.0), axis=-1
+  )
+  both = (most - least >= least_gap) & (most > least)
+  return jnp.stack([draw(most), draw(least)], axis=-1), both
 
 
 def siblings(

@@ -39,20 +39,16 @@ class Solution:
   legal: chex.Array
 
   @classmethod
-  def of(
-    cls, task: base.Task, problem: Any, episode: types.Episode
-  ) -> "Solution":
+  def of(cls, problem: Any, episode: types.Episode) -> "Solution":
     """Return the solutions of B episodes, without what came of them."""
-    steps, lengths = episode.steps[:, :-1], episode.step_lengths[:, :-1]
-    legal, _ = replay(task, problem, steps, lengths, episode.num_steps)
     return cls(
       problem=problem,
       contexts=episode.contexts,
       ends=episode.ends,
-      steps=steps,
-      step_lengths=lengths,
+      steps=episode.steps[:, :-1],
+      step_lengths=episode.step_lengths[:, :-1],
       num_steps=episode.num_steps,
-      legal=legal,
+      legal=episode.legal[:, :-1],
     )
 
   @property
@@ -92,7 +88,7 @@ def environment(task: base.Task) -> Reward:
   """
 
   def score(solution: Solution) -> Scores:
-    _, paid = replay(
+    paid = replay(
       task,
       solution.problem,
       solution.steps,
@@ -110,7 +106,7 @@ def replay(
   steps: chex.Array,
   step_lengths: chex.Array,
   num_steps: chex.Array,
-) -> tuple[chex.Array, chex.Array]:
+) -> chex.Array:
   """Play steps again; nothing is paid for those behind the end of an episode.
 
   Args:
@@ -121,7 +117,7 @@ def replay(
     num_steps: `[B]` int32.
 
   Returns:
-    Whether each step is legal, `[B, D]` bool, and its reward, float32.
+    The reward of each step, `[B, D]` float32.
   """
 
   def play(state, step):
@@ -131,8 +127,7 @@ def replay(
     state = jax.tree.map(
       lambda new, old: jnp.where(is_step, new, old), after, state
     )
-    paid = jnp.where(is_step, after.reward, 0.0)
-    return state, (is_step & after.legal, paid)
+    return state, jnp.where(is_step, after.reward, 0.0)
 
   def one(problem, steps, lengths, count):
     is_step = jnp.arange(steps.shape[0]) < count

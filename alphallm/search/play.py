@@ -111,6 +111,9 @@ def start(task: base.Task, num_targets: int, problem: Any) -> Trace:
     ends=jnp.zeros((d,), jnp.int32).at[0].set(context.lengths),
     steps=jnp.zeros((d, t), jnp.int32),
     step_lengths=jnp.zeros((d,), jnp.int32),
+    legal=jnp.zeros((d,), bool),
+    # A problem that needs no step is paid at once.
+    rewards=jnp.zeros((d,)).at[0].set(state.reward * state.terminated),
     candidates=jnp.zeros((d, num_targets, t), jnp.int32),
     candidate_lengths=jnp.zeros((d, num_targets), jnp.int32),
     weights=jnp.zeros((d, num_targets)),
@@ -155,6 +158,8 @@ def play_line(
       ends=e.ends.at[d + 1].set(context.lengths, mode="drop"),
       steps=e.steps.at[d].set(step),
       step_lengths=e.step_lengths.at[d].set(length),
+      legal=e.legal.at[d].set(state.legal),
+      rewards=e.rewards.at[d].set(state.reward),
       candidates=e.candidates.at[d].set(tokens[kept]),
       candidate_lengths=e.candidate_lengths.at[d].set(
         line.lengths[index, kept]

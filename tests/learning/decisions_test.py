@@ -26,8 +26,12 @@ SETTING = objective.Setting(discount=0.9, group_size=G)
 KINDS = "reset", "append"
 
 
-def made(what, kind, nodes=None):
+def made(what, kind, nodes=None, rewarded=False):
   episodes, done = some_episodes.make(kind, (B, M))
+  if rewarded:  # as a model would, every step
+    there = np.arange(some_episodes.D) < episodes.num_steps[..., None]
+    drawn = np.random.default_rng(7).random(there.shape) * there
+    episodes = episodes.replace(rewards=drawn.astype(np.float32))
   run = unoptimized.jit(
     lambda *args: what.examples(*args, jax.random.key(0), SETTING)
   )
@@ -71,13 +75,13 @@ def test_attempts_at_a_problem_stand_side_by_side(group_size):
 @pytest.mark.parametrize("mean", ["sequence", "token"])
 def test_groups_become_decisions(kind, mean):
   what = ppo.GRPO(use_std=False, mean=mean, dynamic_sampling=True)
-  episodes, done, found, keep = made(what, kind)
+  episodes, done, found, keep = made(what, kind, rewarded=mean == "token")
   d = episodes.ends.shape[-1]
   rows = iter(range(len(keep)))
   counted = 0
   for group in problems(done):
     there = [x for x in group if x]
-    solved = [float(episodes.solved[x]) for x in there]
+    solved = [float(episodes.rewards[x].sum()) for x in there]
     for place in group:
       row = [next(rows) for _ in range(d if kind == "reset" else 1)]
       at = lambda t: (row[t], 0) if kind == "reset" else (row[0], t)  # noqa: B023
@@ -93,7 +97,7 @@ def test_groups_become_decisions(kind, mean):
           assert found.weights[at(t)] == 0
           continue
         counted += 1
-        advantage = float(episodes.solved[place]) - np.mean(solved)
+        advantage = float(episodes.rewards[place].sum()) - np.mean(solved)
         np.testing.assert_allclose(
           found.advantages[at(t)], advantage, atol=1e-6
         )
@@ -128,7 +132,7 @@ def test_advantages_of_ppo_are_normalized():
 def test_returns_less_a_baseline(baseline):
   weight = 0.5 if baseline == "value" else 0.0
   what = reinforce.Reinforce(baseline=baseline, value_weight=weight)
-  episodes, done, found, _ = made(what, "reset")
+  episodes, done, found, _ = made(what, "reset", rewarded=True)
   expected, d = [], episodes.ends.shape[-1]
   for group in problems(done):
     for place in group:
@@ -136,8 +140,8 @@ def test_returns_less_a_baseline(baseline):
         if place is None or t >= episodes.num_steps[place]:
           expected.append(None)
           continue
-        to_go = int(episodes.num_steps[place]) - 1 - t
-        came = 0.9**to_go * float(episodes.solved[place])
+        later = episodes.rewards[place][t:].astype(np.float64)
+        came = np.sum(0.9 ** np.arange(len(later)) * later)
         value = episodes.root_values[place][t] if baseline == "value" else 0
         expected.append((came, came - value, episodes.mask[place][t]))
   mean = np.mean([x[0] for x in expected if x]) if baseline == "mean" else 0
@@ -181,6 +185,29 @@ def test_solved_steps_are_cloned():
       rows += d
     assert cloned <= 1
   assert rows == len(keep)
+
+
+def test_the_best_are_cloned_and_values_are_returns():
+  what = cloning.Cloning(
+    learn_from="best", most_per_problem=1, failure_share=1.0
+  )
+  episodes, done, found, keep = made(what, "reset", rewarded=True)
+  rows, d = 0, episodes.ends.shape[-1]
+  for group in problems(done):
+    earned = [episodes.rewards[x].sum() if x else -1.0 for x in group]
+    for place, total in zip(group, earned, strict=True):
+      for t in range(d) if place else ():
+        later = episodes.rewards[place][t:].astype(np.float64)
+        came = np.sum(0.9 ** np.arange(len(later)) * later)
+        if t >= episodes.num_steps[place]:
+          came = total
+        np.testing.assert_allclose(
+          found.values[rows + t, 0], min(came, 1), rtol=1e-5
+        )
+        if found.weights[rows + t].any():
+          assert total == max(earned) and keep[rows + t]
+      rows += d
+  assert np.sum(found.weights) > 3
 
 
 def test_what_a_search_chose_by():

@@ -8,6 +8,8 @@ import pytest
 from alphallm import config
 from alphallm.learning import kinds
 
+CONFIDENCE = {"kind": "confidence"}
+SHAPED = {"kind": "outcome", "shaping": "value"}
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "learners"
 NAMES = sorted(
   path.stem
@@ -71,7 +73,14 @@ def test_every_kind_has_a_config():
     ("dpo", {"learner.loss_kind": "sft"}, "loss='sft' is none of dpo, ipo"),
     ("alphazero", {"learner.td_lambda": 0.5}, "td_lambda below 1 needs"),
     ("tree_ppo", {"search.num_simulations": 0}, "learns from trees"),
-    ("cloning", {"learner.learn_from": "wins"}, "is none of solved, all"),
+    ("cloning", {"learner.learn_from": "wins"}, "is none of solved, best"),
+    ("cloning", {"learner.learn_from": "best"}, "needs most_per_problem"),
+    ("cloning", {"learner.least_reward": 0.5}, "is of learn_from='best'"),
+    ("cloning", {"reward": CONFIDENCE}, "asks the environment, and config"),
+    ("tree_ppo", {"reward": CONFIDENCE}, "reward: TreePPO learns from the"),
+    ("ppo", {"reward": SHAPED}, "reward.shaping: PPO learns values"),
+    ("grpo", {"reward": SHAPED}, "reward.shaping: GRPO compares whole"),
+    ("warm_up", {"before": ({"reward": {}},)}, "before[0]: config.reward.kind"),
     ("warm_up", {"before": (3,)}, "before[0]=3 is not a dict"),
     ("warm_up", {"before": ({"patience": -1},)}, "patience=-1 must be"),
     ("warm_up", {"before": ({"learner": {"clip": 1}},)}, "before[0]: config"),

@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from alphallm.learning import losses
 
@@ -69,22 +68,6 @@ def test_value_cross_entropy():
     np.float32([99, -99, 99]), np.float32([1, 0, 0])
   )
   np.testing.assert_allclose(sure, [0, 0, 99], atol=1e-6)
-
-
-@pytest.mark.parametrize("discount", [0.97, 1.0])
-def test_discounted_outcome_by_a_loop(discount):
-  """V(s) = r + discount V(s'), from the last step back."""
-  num_steps = np.array([[1, 2, 5], [0, 3, 5]], np.int32)
-  solved = np.array([[True, True, True], [False, False, False]])
-  found = losses.discounted_outcome(num_steps, solved, 6, discount)
-  assert found.shape == (2, 3, 6)
-  for i in np.ndindex(2, 3):
-    value = float(solved[i])
-    np.testing.assert_allclose(found[i][num_steps[i]], value)
-    for t in reversed(range(num_steps[i])):
-      is_last = t == num_steps[i] - 1
-      value = float(solved[i]) if is_last else discount * value
-      np.testing.assert_allclose(found[i][t], value, rtol=1e-6)
 
 
 def test_weighted_mean():

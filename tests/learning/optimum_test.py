@@ -84,6 +84,8 @@ def play(params, to, solves, over, starts, rng_key):
     ends=ones,
     steps=action[..., None],
     step_lengths=ones,
+    legal=there,
+    rewards=(wins & there).astype(jnp.float32),
     candidates=every,
     candidate_lengths=lengths,
     weights=improved * there[..., None],

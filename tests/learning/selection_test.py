@@ -1,6 +1,7 @@
 """What is selected, against loops."""
 
 import collections
+import functools
 
 import jax
 import numpy as np
@@ -30,11 +31,44 @@ def test_at_most_so_many_of_a_problem():
   assert len(seen) == SUCCESS.sum()  # each has its turn
 
 
+REWARDS = RNG.integers(0, 3, (N, G)) / 2
+
+
+def test_the_best_are_those_that_earned_most():
+  best = functools.partial(selection.best, most=2, least=0.5)
+  run = unoptimized.jit(lambda *args: best(*args[:2], rng_key=args[2]))
+  seen = collections.Counter()
+  for seed in range(20):
+    kept = np.asarray(run(REWARDS, VALID, jax.random.key(seed)))
+    for n in range(N):
+      there = np.sort(REWARDS[n][VALID[n]])[::-1][:2]
+      found = np.sort(REWARDS[n][kept[n]])[::-1]
+      np.testing.assert_array_equal(found, there[there >= 0.5])
+    seen.update(map(tuple, np.argwhere(kept).tolist()))
+  assert len(seen) > kept.sum()  # equals have their turns
+
+
+def test_pairs_are_of_what_earned_most_and_least():
+  run = unoptimized.jit(functools.partial(selection.pair, least_gap=0.7))
+  for seed in range(3):
+    places, both = map(np.asarray, run(REWARDS, VALID, jax.random.key(seed)))
+    for n in range(N):
+      there = REWARDS[n][VALID[n]]
+      assert both[n] == (len(there) > 0 and np.ptp(there) >= 0.7)
+      if both[n]:
+        assert VALID[n][places[n]].all()
+        found = REWARDS[n][places[n]]
+        np.testing.assert_array_equal(found, [there.max(), there.min()])
+  assert 0 < both.mean() < 1
+
+
 def test_pairs_are_of_a_solved_and_a_failed_attempt():
-  run = unoptimized.jit(selection.pair)
+  run = unoptimized.jit(functools.partial(selection.pair, least_gap=0.1))
   drawn = set()
   for seed in range(20):
-    places, both = map(np.asarray, run(SUCCESS, VALID, jax.random.key(seed)))
+    places, both = map(
+      np.asarray, run(SUCCESS * 1.0, VALID, jax.random.key(seed))
+    )
     for n in range(N):
       better, worse = SUCCESS[n] & VALID[n], ~SUCCESS[n] & VALID[n]
       assert both[n] == (better.any() and worse.any())

@@ -37,7 +37,7 @@ def random_walks(task, count, seed=0):
   @jax.jit
   def play_all(problems, tokens, lengths):
     episode = jax.vmap(write)(problems, tokens, lengths)
-    return rewards.Solution.of(task, problems, episode), episode
+    return rewards.Solution.of(problems, episode), episode
 
   solution, episode = play_all(problems, tokens, lengths.astype(np.int32))
   return jax.tree.map(np.asarray, solution), np.asarray(episode.solved)

@@ -1,0 +1,143 @@
+"""Reward models of other runs, for a run that is paid or guided by them."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import jax
+
+from alphallm import config as config_lib
+from alphallm import reward_models, rewards, selfplay, tasks, types
+from alphallm.learning import payment
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """A reward model on disk: static, but for its parameters.
+
+  Attributes:
+    config: of the model.
+    run: of the policy on whose solutions it was trained.
+  """
+
+  config: reward_models.RewardConfig
+  run: config_lib.Run
+
+  @property
+  def is_share(self) -> bool:
+    """Whether its scores lie in [0, 1]."""
+    return self.config.kind not in ("implicit", "expert")
+
+  def judge(self, params: Any) -> payment.Judge:
+    """Return the model as a judge, whose parameters may be traced.
+
+    Args:
+      params: of the model, and of the policy that an implicit one began with.
+    """
+    own, policy = params
+
+    def potential(contexts, ends):
+      return jax.nn.sigmoid(
+        rewards.model.state_logits(self.run.model.apply, own, contexts, ends)
+      )
+
+    return payment.Judge(
+      reward=reward_models.reward_of(self.config, self.run, own, policy),
+      potential=potential,
+    )
+
+
+def find(model: payment.Model, task: tasks.Task) -> tuple[Found, Any]:
+  """Return a model, and its parameters as `Found.judge` takes them.
+
+  Args:
+    model: where it lies.
+    task: whose text it is to read.
+
+  Raises:
+    UserError: if there is none, or it reads other text.
+    CheckpointError: if it is damaged.
+  """
+  workdir = pathlib.Path(model.workdir)
+  config, params = reward_models.load(workdir, model.name)
+  found = Found(config=config, run=reward_models.run_of(workdir))
+  if not _reads(found.run.task, task):
+    raise config_lib.UserError(
+      f"{workdir}/rewards/{model.name} reads {found.run.task.name} with its "
+      f"context {found.run.task.context!r}, and not the text of {task.name} "
+      f"with {task.context!r}: train a reward model of such a run"
+    )
+  policy = None
+  if config.kind == "implicit":
+    _, policy = reward_models.policy_of(workdir)
+  return found, (params, policy)
+
+
+class Payer:
+  """Pays the episodes of a run as `config.reward` says.
+
+  Attributes:
+    params: of the models that are asked, an argument of the program.
+  """
+
+  def __init__(self, run: config_lib.Run):
+    """Find the models.
+
+    Raises:
+      UserError: if one is missing, or cannot do what it is wanted for.
+    """
+    self._run, self._found, params = run, {}, []
+    for model in run.reward.models:
+      self._found[model], own = find(model, run.task)
+      self._check(model)
+      params.append(own)
+    self.params = tuple(params)
+
+  def __call__(
+    self, params: Any, harvest: selfplay.Harvest, policy: Any
+  ) -> types.Episode:
+    """Return the episodes of a round with the rewards that are learned from.
+
+    Args:
+      params: as the attribute, traced.
+      harvest: what the round has brought.
+      policy: parameters of the policy that played.
+    """
+    run = self._run
+    if run.reward == payment.PaymentConfig():
+      return harvest.episodes
+    asked = zip(self._found.items(), params, strict=True)
+    pay = functools.partial(
+      payment.pay,
+      run.reward,
+      {model: found.judge(own) for (model, found), own in asked},
+      run.model.apply,
+      policy,
+      discount=run.search.discount,
+    )
+    return payment.of_done(
+      pay, harvest.episodes, harvest.done, run.learner.batch_size
+    )
+
+  def _check(self, model):
+    found, kind = self._found[model], self._found[model].config.kind
+    if not found.is_share and model == self._run.reward.shaping:
+      raise config_lib.UserError(
+        f"config.reward.shaping: {kind} models have no potential"
+      )
+    if not found.is_share and self._run.objective.takes == "values":
+      raise config_lib.UserError(
+        f"config.reward: the scores of {kind} models do not lie in [0, 1], "
+        f"where the values lie that {type(self._run.objective).__name__} learns"
+      )
+
+
+def _reads(one: tasks.Task, other: tasks.Task) -> bool:
+  """Return whether two tasks write states alike."""
+  mine, theirs = one.tokenizer, other.tokenizer
+  if (one.name, one.context) != (other.name, other.context):
+    return False
+  return mine.vocab_size == theirs.vocab_size and all(
+    mine.token_bytes(i) == theirs.token_bytes(i) for i in range(mine.vocab_size)
+  )
