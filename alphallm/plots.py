@@ -4,7 +4,7 @@ import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
 
-from alphallm import metrics
+from alphallm import measure, metrics
 
 Curve = Sequence[Mapping[str, float]]  # lines of metrics, measured ones
 
@@ -95,6 +95,44 @@ def against_tokens(
   )
   axes.grid(alpha=0.3)
   axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
+def successes(
+  bars: Mapping[str, Mapping[str, tuple[int, int]]], path
+) -> pathlib.Path | None:
+  """Draw shares of problems solved, with their intervals of 95%.
+
+  Args:
+    bars: by name, then by side (the same ones for all names), how many of how
+      many problems are solved.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(7, 1 + 0.4 * len(bars)))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  sides = list(next(iter(bars.values())))
+  height = 0.8 / len(sides)
+  for number, side in enumerate(sides):
+    places = [row + (number + 0.5) * height - 0.4 for row in range(len(bars))]
+    counts = [bar[side] for bar in bars.values()]
+    shares = [100 * solved / total for solved, total in counts]
+    ends = [measure.interval(solved, total) for solved, total in counts]
+    errors = [
+      [max(0, x - 100 * low) for x, (low, _) in zip(shares, ends, strict=True)],
+      [max(0, 100 * up - x) for x, (_, up) in zip(shares, ends, strict=True)],
+    ]
+    axes.barh(places, shares, height, xerr=errors, label=side, capsize=2)
+  axes.set_yticks(range(len(bars)), list(bars))
+  axes.invert_yaxis()
+  axes.set(xlabel="held-out problems solved, %", xlim=(0, 102))
+  axes.grid(alpha=0.3, axis="x")
+  axes.legend(fontsize="small")
   picture.savefig(path)
   return pathlib.Path(path)
 

@@ -28,6 +28,7 @@ from alphallm import (
   asking,
   metrics,
   models,
+  phases,
   program,
   runs,
   solving,
@@ -201,7 +202,8 @@ def _solve_problems(argv) -> None:
     )
   began = time.monotonic()
   workdir = pathlib.Path(program.WORKDIR.value)
-  run = config_lib.make_run(program.CONFIG.value, workdir)
+  config = phases.plain(program.CONFIG.value, workdir)
+  run = config_lib.make_run(config, workdir)
   simulations = run.train.eval_simulations
   if _SIMULATIONS.present:
     simulations = _SIMULATIONS.value

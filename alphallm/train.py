@@ -1,6 +1,7 @@
 """Train a policy by self-play: search, learn, measure.
 
-It begins with random weights, or with those of `config.model.pretrained`.
+It begins with random weights, with those of `config.model.pretrained`, or with
+those of a supervised phase, which comes first: see `alphallm.phases`.
 
 python -m alphallm.train --config configs/quickstart.py --workdir DIR
 
@@ -14,7 +15,7 @@ import time
 
 import jax
 
-from alphallm import checkpoint, metrics, program, sharding
+from alphallm import checkpoint, metrics, phases, program, sharding
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
 from alphallm.learning import curriculum, stages
@@ -87,7 +88,9 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}
     total = run.train.num_iterations
-    if start >= total:
+    if not total:
+      print("nothing is learned: the first policy is the last", flush=True)
+    elif start >= total:
       print(
         f"{workdir} has been trained for {start} iterations: nothing to do for "
         f"config.train.num_iterations={total}",
@@ -247,22 +250,32 @@ def _words(figures: dict[str, float]) -> str:
   return ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
 
 
-def main(argv) -> None:
-  del argv
-  workdir = pathlib.Path(program.WORKDIR.value)
-  figures = train(program.CONFIG.value, workdir)
+def run(config, workdir: pathlib.Path) -> dict[str, float]:
+  """Run the phases before, train, and write the summary; see `train`.
+
+  Args:
+    config: of the run, with its phases.
+    workdir: where it is kept.
+  """
+  figures = train(phases.prepare(config, workdir), workdir)
   metrics.write_summary(
     workdir,
     figures,
     program="train",
-    config=program.CONFIG.value.to_dict(),
-    seeds=[program.CONFIG.value.seed],
+    config=config.to_dict(),
+    seeds=[config.seed],
   )
   print(
     f"after {figures['train_seconds']:.0f} s of training: "
     + _words({k: v for k, v in figures.items() if k.startswith(("gr", "mcts"))})
     + f"; checkpoints and curves are in {workdir}"
   )
+  return figures
+
+
+def main(argv) -> None:
+  del argv
+  run(program.CONFIG.value, pathlib.Path(program.WORKDIR.value))
 
 
 if __name__ == "__main__":
