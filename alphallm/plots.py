@@ -4,7 +4,9 @@ import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
 
-from alphallm import measure, metrics
+import numpy as np
+
+from alphallm import measure, metrics, scaling_laws
 
 Curve = Sequence[Mapping[str, float]]  # lines of metrics, measured ones
 
@@ -217,5 +219,74 @@ def over_optimisation(
     for point in points
   )
   rooms[0].set_ylim(-0.5, 2 * most)
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
+def law(fitted: scaling_laws.Law, words: str, path) -> pathlib.Path | None:
+  """Draw the failures of each series and the fitted power law.
+
+  Args:
+    fitted: the law.
+    words: what grows along a series.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(6, 4.5))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  for number, series in enumerate(fitted.series):
+    compute = np.array(
+      [scaling_laws.compute_of(fitted.axis, c) for c in series]
+    )
+    failed = np.array([1 - cell.solved / cell.problems for cell in series])
+    color = f"C{number % 10}"
+    axes.plot(compute, failed, "o", color=color, markersize=3)
+    curve = fitted.failure(number, compute)
+    axes.plot(compute, curve, "-", color=color, alpha=0.5, linewidth=1)
+  low, high = fitted.interval
+  axes.set(
+    xscale="log",
+    yscale="log",
+    xlabel=f"FLOPs of the {scaling_laws.AXES[fitted.axis]}, by {words}",
+    ylabel="share of held-out problems failed",
+    title=f"exponent {fitted.exponent:.3f} ({low:.3f} to {high:.3f})",
+  )
+  axes.grid(alpha=0.3, which="both")
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
+def frontier(
+  points: Sequence[tuple[float, float]],
+  best: Sequence[tuple[float, float]],
+  path,
+) -> pathlib.Path | None:
+  """Draw success against total compute, and the best of it.
+
+  Args:
+    points: compute and share solved, of each cell.
+    best: the same, of those that no cheaper cell is as good as.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(6, 4.5))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  axes.plot(*zip(*points, strict=True), "o", markersize=3, alpha=0.4)
+  axes.step(*zip(*best, strict=True), where="post", color="C1")
+  axes.set(
+    xscale="log",
+    xlabel="FLOPs of training and test together",
+    ylabel="share of held-out problems solved",
+    ylim=(-0.02, 1.02),
+  )
+  axes.grid(alpha=0.3)
   picture.savefig(path)
   return pathlib.Path(path)

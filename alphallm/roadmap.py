@@ -11,7 +11,6 @@ are the page.
 """
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -100,25 +99,10 @@ def entries(names: Sequence[str], task: str, budget: str) -> list[Entry]:
   return made
 
 
-def load(path: pathlib.Path, argument: str) -> Any:
-  """Return the config of a file.
-
-  Raises:
-    UserError: if there is none, or it refuses the argument.
-  """
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  try:
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(argument)
-  except (ImportError, OSError, ValueError) as error:
-    raise values.UserError(f"{path}: {error}") from error
-
-
 def measured(
   config: Any, workdir: pathlib.Path, kept: pathlib.Path, num_problems: int
 ) -> dict[str, Any]:
-  """Train a recipe and measure it; see `row_of`.
+  """Train a recipe and measure it: its first policy, and the last.
 
   Args:
     config: of the recipe.
@@ -174,40 +158,49 @@ def _written(task, found: evaluation.Found) -> str:
   )
 
 
-def row_of(entry: Entry, workdir: pathlib.Path) -> dict[str, Any]:
-  """Return what an entry came to: read, if it is kept, or measured.
+def row_of(
+  entry: Entry, config: Any, workdir: pathlib.Path, num_problems: int
+) -> dict[str, Any]:
+  """Return what an entry came to, measured, or read if it is kept.
 
-  Returns:
-    As `measured`; or `why`, a line, for a recipe that cannot run here.
+  Args:
+    entry: of the table.
+    config: of its recipe.
+    workdir: of the roadmap.
+    num_problems: held out.
+
+  Raises:
+    UserError, CheckpointError: if it cannot run here.
   """
   path = workdir / "rows" / f"{entry.name}.json"
+  made_of = [
+    config_lib.fingerprint(config), config.train.to_dict(), num_problems
+  ]  # fmt: skip
+  kept = json.loads(path.read_text()) if path.exists() else {}
+  if kept.get("made_of") == made_of:
+    print(f"{entry.name}: kept", flush=True)
+    return kept
+  print(f"{entry.name}: {entry.recipe}.py:{entry.argument}", flush=True)
+  row = measured(
+    config, workdir / entry.folder, workdir / "rows" / entry.name, num_problems
+  )
+  row["made_of"] = made_of
+  metrics.write_json(path, row)
+  jax.clear_caches()  # the next has programs of other shapes
+  return row
+
+
+def _attempt(entry: Entry, workdir: pathlib.Path) -> dict[str, Any]:
+  """Return the row of an entry, or only `why` it has none."""
   try:
-    config = load(
-      pathlib.Path(_FOLDER.value) / f"{entry.recipe}.py", entry.argument
-    )
+    path = pathlib.Path(_FOLDER.value) / f"{entry.recipe}.py"
+    config = program.load(path, entry.argument)
     if _MODEL.value and "pretrained" in config.model:
       config.model.pretrained = _MODEL.value
-    num_problems = _PROBLEMS[_BUDGET.value]
-    made_of = [config_lib.fingerprint(config), config.train.to_dict()]
-    made_of = json.loads(json.dumps([*made_of, num_problems]))
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    if kept.get("made_of") == made_of:
-      print(f"{entry.name}: kept", flush=True)
-      return kept
-    print(f"{entry.name}: {entry.recipe}.py:{entry.argument}", flush=True)
-    row = measured(
-      config,
-      workdir / entry.folder,
-      workdir / "rows" / entry.name,
-      num_problems,
-    )
+    return row_of(entry, config, workdir, _PROBLEMS[_BUDGET.value])
   except (values.UserError, checkpoint.CheckpointError) as error:
     print(f"{entry.name}: {error}", flush=True)
     return {"why": str(error)}
-  finally:
-    jax.clear_caches()  # programs of other shapes
-  metrics.write_json(path, row | {"made_of": made_of})
-  return row
 
 
 def sections(
@@ -216,7 +209,7 @@ def sections(
   """Return the page.
 
   Args:
-    rows: by name, as of `row_of`.
+    rows: by name, as of `row_of`, or only `why` there is none.
     pictures: names of files, of `success` and `tokens`.
   """
   whole = {name: row for name, row in rows.items() if "why" not in row}
@@ -348,7 +341,7 @@ def main(argv) -> None:
   rows = {}
   title = f"{_TITLE}: {_TASK.value}, budget {_BUDGET.value}"
   for entry in entries(names, _TASK.value, _BUDGET.value):
-    rows[entry.name] = row_of(entry, workdir)
+    rows[entry.name] = _attempt(entry, workdir)
     page = sections(rows, _draw(rows, workdir))
     paths = report.write(workdir, "roadmap", title, page)
   kept = {

@@ -37,6 +37,7 @@ FLOORS = {
   "solving": 7,
   "plots": 7,
   "report": 7,
+  "scaling_laws": 6,
   "tables": 6,
   "verdict": 7,
   "compute_optimal": 7,

@@ -26,6 +26,8 @@ _FORKS.set_forkserver_preload(
 _OPTIONS = {
   "solve": {"needs": [], "takes": 1},
   "vocabulary": {"needs": ("corpus", "out")},
+  "roadmap": {"needs": ["workdir"]},
+  "scaling": {"needs": ["workdir"]},
 }
 
 

@@ -1,4 +1,4 @@
-"""O1-CODER (Zhang et al., 2024): MCTS, process and outcome, PPO; see `slots.py`."""
+"""O1-CODER (Zhang et al., 2024): process and outcome, MCTS; see `slots.py`."""
 
 from configs.recipes import slots
 

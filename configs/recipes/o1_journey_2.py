@@ -1,4 +1,4 @@
-"""O1-Journey, part 2 (Huang et al., 2024): distilled thoughts alone; see `slots.py`."""
+"""O1-Journey 2 (Huang et al., 2024): distilled thoughts; see `slots.py`."""
 
 from configs.recipes import slots
 

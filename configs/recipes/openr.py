@@ -1,4 +1,4 @@
-"""OpenR (Wang et al., 2024): a process reward, PPO, search at the test; see `slots.py`."""
+"""OpenR (Wang et al., 2024): a process reward and PPO; see `slots.py`."""
 
 from configs.recipes import slots
 

@@ -1,4 +1,4 @@
-"""STILL-1 (Jiang et al., 2024): an outcome reward model, DPO; see `slots.py`."""
+"""STILL-1 (Jiang et al., 2024): an outcome reward model; see `slots.py`."""
 
 from configs.recipes import slots
 
