@@ -50,11 +50,15 @@ class Run:
   objective: objective.Objective
   train: TrainConfig
   reward: payment.PaymentConfig = payment.PaymentConfig()
+  guide: payment.Model | None = None  # the process reward of the search
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
   def play_search(self) -> tree_search.SearchConfig:
-    """How the moves of self-play are found, by search or by sampling."""
+    """How the moves of self-play are found, by search or by sampling.
+
+    What a strategy plays has one candidate at each state, as what is sampled.
+    """
     if self.selfplay.player == "search":
       return self.search
     return dataclasses.replace(SAMPLED, discount=self.search.discount)
@@ -112,6 +116,7 @@ def run_of(
   source, task, shape = make_policy_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
   policy = make_policy(settings["search"].pop("policy", {"kind": "gumbel"}))
+  guide = settings["search"].pop("process_reward", None)
   run = Run(
     seed=settings["seed"],
     task=task,
@@ -129,6 +134,7 @@ def run_of(
     objective=what,
     train=values.make(TrainConfig, "train", settings["train"]),
     reward=payment.make(settings["reward"]),
+    guide=guide and payment.make_model("search.process_reward", guide),
     pretrained=source,
   )
   consistency.check(run)
@@ -141,7 +147,7 @@ def check_rooms(settings: dict[str, Any], run: type) -> None:
   Raises:
     UserError: if one is missing, unknown or no room.
   """
-  made = ("pretrained", "objective")  # of what the rooms say
+  made = ("pretrained", "objective", "guide")  # of what the rooms say
   rooms = [f.name for f in dataclasses.fields(run) if f.name not in made]
   values.check_names("", settings, rooms)
   for room in rooms:

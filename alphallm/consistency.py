@@ -1,5 +1,6 @@
 """What must hold between the parts of a run; what does not is refused."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -35,6 +36,11 @@ def check(run: Any) -> None:
         "config.search.permission='nothing' needs config.task.context='append':"
         " a context that is reset consists of what may not be asked"
       )
+  if run.guide is not None:
+    try:
+      dataclasses.replace(search, process_reward=lambda state: state.reward)
+    except ValueError as error:
+      raise values.UserError(f"config.search: {error}") from error
   answers = task.max_observation_tokens > 0
   if search.carry_over and answers and search.permission == "nothing":
     raise values.UserError(

@@ -28,12 +28,14 @@ from alphallm import (
   checkpoint,
   compute_optimal,
   evaluation,
+  judges,
   methods,
   metrics,
   phases,
   plots,
   program,
   runs,
+  search,
   tables,
   tasks,
   verdict,
@@ -42,10 +44,11 @@ from alphallm import (
 )
 from alphallm import config as config_lib
 from alphallm.search import tree_search
+from alphallm.search.strategies import budgets as strategies
 from alphallm.tasks import plans
 
 _USUAL = ("greedy", "sampled", "best_of_n", "mcts")
-_ALL = ("greedy", *methods.STRATEGIES, "mcts")
+_ALL = ("greedy", *strategies.STRATEGIES, "mcts")
 _METHODS = dict.fromkeys((*_USUAL, *_ALL, "auto", "all"))
 _MOST_DRAWN = 4  # problems whose trees are drawn
 
@@ -64,7 +67,8 @@ _GUIDANCE = flags.DEFINE_string(
   "",
   "What scores paths, instead of what each strategy takes by itself: value, "
   "log_prob, likelihood, checker, self_consistency, semantic_entropy, "
-  "self_evaluation, or a sum such as 0.5*value+0.5*likelihood.",
+  "self_evaluation, the name of a reward model in the workdir, or a sum such "
+  "as 0.5*value+0.5*likelihood.",
 )
 _PERMISSION = flags.DEFINE_enum(
   "permission",
@@ -114,7 +118,8 @@ def main(argv) -> None:
     raise config_lib.UserError("--tree: only mcts has one; see --methods")
   workdir = pathlib.Path(program.WORKDIR.value)
   config = phases.plain(program.CONFIG.value, workdir)
-  run = config_lib.make_run(config, workdir)
+  run = judges.guided(config_lib.make_run(config, workdir))
+  models, judging = judges.named_in(_GUIDANCE.value, workdir, run.task)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
   begun = checkpoint.any_in(workdir / "checkpoints")
@@ -127,7 +132,9 @@ def main(argv) -> None:
   if budgets and _SIMULATIONS.present:
     raise config_lib.UserError("give --budgets or --simulations, not both")
   table = compute_optimal.read(workdir) if "auto" in names else None
-  compared = _compared(run, names, budgets or simulations, matched, table)
+  compared = _compared(
+    run, names, budgets or simulations, matched, table, models
+  )
   if _GUIDANCE.value and (matched or set(names) <= set(methods.UNGUIDED)):
     raise config_lib.UserError(
       "--guidance: none of the methods is guided by it; see --methods, and "
@@ -149,7 +156,7 @@ def main(argv) -> None:
   evaluated = evaluation.Evaluation(
     run, problems, compared, matched=matched and "best_of_n" in names
   )
-  settings = json.dumps(config.to_dict(), sort_keys=True)
+  settings = json.dumps(config.to_dict(), sort_keys=True), judging
   kept = workdir / "evaluation"
   hidden = () if "mcts" in names else tuple(f"mcts_{n}" for n in simulations)
   before, first = [], "pretrained" if run.pretrained else "random weights"
@@ -229,12 +236,12 @@ def main(argv) -> None:
     print(f"plans of {name}: {written} files in {_PLANS.value}")
   if "mcts" in names:
     most = max(budgets or simulations)
-    search = methods.tree_config(run, most, _PERMISSION.value or "")
+    tree = methods.tree_config(run, most, _PERMISSION.value or "")
     if tree_path:
       found = results[f"mcts_{most}"]
-      path = draw(run, search, policies, problems, found, tree_path)
+      path = draw(run, tree, policies, problems, found, tree_path)
       print(f"trees, to be opened in a browser: {path}")
-    print("\n" + words.example(run, search, params, problems))
+    print("\n" + words.example(run, tree, params, problems))
 
 
 def _numbers(flag: str, given: list[str]) -> list[int]:
@@ -250,6 +257,7 @@ def _compared(
   budgets: list[int],
   matched: bool,
   table: dict[str, Any] | None,
+  models: dict[str, search.guidance.Guidance],
 ) -> list[methods.Method]:
   """Return the methods that are compared; tell which make no sense.
 
@@ -267,6 +275,7 @@ def _compared(
     guided_by=_GUIDANCE.value,
     permission=_PERMISSION.value or "",
     table=table,
+    models=models,
   )
   if refused and not made:
     raise config_lib.UserError(f"--methods: {refused[0]}")
@@ -277,7 +286,7 @@ def _compared(
 
 def draw(
   run: config_lib.Run,
-  search: tree_search.SearchConfig,
+  tree: tree_search.SearchConfig,
   policies: dict[str, Any],
   problems: Any,
   found: evaluation.Found,
@@ -287,7 +296,7 @@ def draw(
 
   Args:
     run: what was measured.
-    search: by which search.
+    tree: by which search.
     policies: their parameters by name, each a side of the page.
     problems: `[n, ...]`, all that were measured.
     found: for them, by the last of the policies. Drawn are those that it
@@ -300,7 +309,7 @@ def draw(
   page = viewer.compare(
     run.model.apply,
     run.task,
-    search,
+    tree,
     policies,
     fold(jax.random.key(run.seed), rows),
     jax.tree.map(lambda x: np.asarray(x)[rows], problems),

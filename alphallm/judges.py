@@ -3,13 +3,23 @@
 import dataclasses
 import functools
 import pathlib
+import re
 from typing import Any
 
 import jax
 
 from alphallm import config as config_lib
-from alphallm import reward_models, rewards, selfplay, tasks, types
+from alphallm import (
+  methods,
+  reward_models,
+  rewards,
+  search,
+  selfplay,
+  tasks,
+  types,
+)
 from alphallm.learning import payment
+from alphallm.search import search_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +57,28 @@ class Found:
       potential=potential,
     )
 
+  def state_score(self, params: Any) -> search_config.ProcessReward:
+    """Return it as the process reward of a search; `params` may be traced.
+
+    Raises:
+      ValueError: if a state does not tell what it reads.
+    """
+    return rewards.model.of_state(
+      self.run.model.apply, params[0], self.run.task
+    )
+
+  def guidance(self, name: str, params: Any) -> search.guidance.Guidance:
+    """Return it as the guidance of a strategy; `params` may be traced.
+
+    Those that learned from steps tell something of paths under way.
+    """
+    score = self.state_score(params)
+    return search.guidance.outcome(
+      lambda path: score(path.state),
+      name=name,
+      of_partial=self.config.kind in ("process", "pairwise"),
+    )
+
 
 def find(model: payment.Model, task: tasks.Task) -> tuple[Found, Any]:
   """Return a model, and its parameters as `Found.judge` takes them.
@@ -72,6 +104,64 @@ def find(model: payment.Model, task: tasks.Task) -> tuple[Found, Any]:
   if config.kind == "implicit":
     _, policy = reward_models.policy_of(workdir)
   return found, (params, policy)
+
+
+def guide(model: payment.Model, task: tasks.Task) -> tuple[Found, Any]:
+  """Return a model, and its parameters, that is to score states of a search.
+
+  Raises:
+    UserError: as `find`; or if it scores no states.
+  """
+  found, params = find(model, task)
+  where = f"{model.workdir}/rewards/{model.name}"
+  if not found.is_share:
+    raise config_lib.UserError(
+      f"{where} guides no search: {found.config.kind} models score steps, not "
+      "states"
+    )
+  try:
+    found.state_score(params)
+  except ValueError as error:
+    raise config_lib.UserError(f"{where}: {error}") from error
+  return found, params
+
+
+def guided(run: config_lib.Run) -> config_lib.Run:
+  """Return a run whose search holds its process reward, parameters and all.
+
+  Raises:
+    UserError: as `guide`.
+  """
+  if run.guide is None:
+    return run
+  found, params = guide(run.guide, run.task)
+  score = found.state_score(params)
+  return dataclasses.replace(
+    run, search=dataclasses.replace(run.search, process_reward=score)
+  )
+
+
+def named_in(
+  text: str, workdir: pathlib.Path, task: tasks.Task
+) -> tuple[dict[str, search.guidance.Guidance], list[Any]]:
+  """Return the models of W/rewards that a guidance names, and parameters.
+
+  Args:
+    text: of `methods.guidance`.
+    workdir: W.
+    task: whose states they score.
+
+  Raises:
+    UserError: as `guide`.
+  """
+  guidances, every = {}, []
+  for name in re.findall(r"[A-Za-z_]\w*", text):
+    if name in methods.GUIDANCES or not (workdir / "rewards" / name).is_dir():
+      continue
+    found, params = guide(payment.Model(str(workdir), name), task)
+    guidances[name] = found.guidance(name, params)
+    every.append(params)
+  return guidances, every
 
 
 class Payer:

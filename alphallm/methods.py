@@ -1,7 +1,7 @@
 """The methods that the evaluation compares, each with its budgets."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,61 +9,13 @@ import jax
 from alphallm import config as config_lib
 from alphallm import measure, search, tasks
 from alphallm.search import play
+from alphallm.search.strategies import budgets
 
-_CHILDREN = 4  # K of strategies that keep a few of their paths' ways on
-
-
-def _samples(make):
-  return lambda n, k: (make, {"num_samples": n})
-
-
-def _layers(make):
-  """Spend n steps sampled at each depth: n / K paths with K ways on each."""
-
-  def of(n, k):
-    few = min(_CHILDREN, n)
-    return make, {"width": max(1, n // few), "num_candidates": few}
-
-  return of
-
-
-def _queue(make):
-  return lambda n, k: (make, {"num_expansions": n, "num_candidates": k})
-
-
-def _chains(n, k):
-  """Make n attempts: a few chains of revisions."""
-  few = min(_CHILDREN, n)
-  settings = {"num_chains": few, "num_revisions": n // few - 1}
-  return search.revision, settings
-
-
-# By name: (budget, K of the run's search) -> the strategy and its settings.
-STRATEGIES: dict[str, Callable[[int, int], tuple[Any, dict[str, Any]]]] = {
-  "sampling": _samples(search.sampling),
-  "vote": _samples(search.vote),
-  "best_of_n": _samples(search.best_of_n),
-  "rejection": lambda n, k: (
-    search.best_of_n,
-    {"num_samples": n, "reject": 0.25},
-  ),
-  "beam": _layers(search.beam),
-  "dvts": _layers(search.dvts),
-  "rebase": _samples(search.rebase),
-  "lookahead": _layers(search.lookahead),
-  "breadth_first": _layers(search.breadth_first),
-  "depth_first": _queue(search.depth_first),
-  "best_first": _queue(search.best_first),
-  "revision": lambda n, k: (search.revision, {"num_revisions": n - 1}),
-  "revisions": _chains,
-  "rewriting": lambda n, k: (search.rewriting, {"num_revisions": n - 1}),
-  "mctsr": lambda n, k: (search.mctsr, {"num_attempts": n}),
-}
 PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
 # Of these nothing is scored by a guidance.
 UNGUIDED = ("greedy", "sampled", "sampling", "mcts", "auto")
 
-_GUIDANCES = {
+GUIDANCES = {
   "value": search.guidance.value,
   "log_prob": search.guidance.log_prob,
   "likelihood": search.guidance.likelihood,
@@ -96,34 +48,46 @@ class Method:
   made_of: str = ""
 
 
-def guidance(text: str, task: tasks.Task) -> search.guidance.Guidance:
+def guidance(
+  text: str,
+  task: tasks.Task,
+  models: Mapping[str, search.guidance.Guidance] | None = None,
+  *,
+  where: str = "--guidance",
+) -> search.guidance.Guidance:
   """Return the guidance of a name, or of a sum such as "0.5*value+0.5*checker".
 
   Args:
     text: the name, or the sum.
     task: whose tokens the model is asked by.
+    models: others that there are, by name.
+    where: the text stands, for messages.
 
   Raises:
     UserError: if a name is not known, a weight is no number, or the task lacks
       the tokens.
   """
 
+  models = models or {}
+
   def part(term):
     weight, star, name = term.rpartition("*")
     name = name.strip()
     try:
       weight = float(weight) if star else 1.0
-      make = _GUIDANCES[name]
+      if name in models:
+        return weight, models[name]
+      make = GUIDANCES[name]
     except (KeyError, ValueError) as error:
+      known = ", ".join([*GUIDANCES, *models])
       raise config_lib.UserError(
-        f"--guidance: {term!r} is none of {', '.join(_GUIDANCES)}, nor a "
-        "number * one of them"
+        f"{where}: {term!r} is none of {known}, nor a number * one of them"
       ) from error
     try:
       asks = name == "self_evaluation"
       return weight, make(task.tokenizer) if asks else make()
     except ValueError as error:
-      raise config_lib.UserError(f"--guidance: {error}") from error
+      raise config_lib.UserError(f"{where}: {error}") from error
 
   parts = [part(term) for term in text.split("+")]
   if len(parts) == 1 and parts[0][0] == 1:
@@ -175,42 +139,67 @@ def strategy(
   *,
   guided_by: str = "",
   permission: str = "",
+  models: Mapping[str, search.guidance.Guidance] | None = None,
 ) -> Method:
   """Return a strategy with a budget.
 
   Args:
     run: of the policy.
-    name: of `STRATEGIES`.
+    name: of `budgets.STRATEGIES`.
     budget: see `Method`.
     guided_by: for `guidance`; "": by the strategy's own.
-    permission: what may be asked; "": what the run's search may, but for votes
-      and samples, which need the rules alone.
+    permission: what may be asked; "": see `usual_permission`.
+    models: for `guidance`.
 
   Raises:
     ValueError: if the guidance makes no sense for the strategy.
   """
-  make, settings = STRATEGIES[name](budget, run.search.num_candidates)
-  usual = "rules" if name in ("vote", "sampling") else run.search.permission
-  settings["permission"] = permission or usual
   guided_by = "" if name in UNGUIDED else guided_by
-  if guided_by:
-    settings["guidance"] = guidance(guided_by, run.task)
+  guided = guidance(guided_by, run.task, models) if guided_by else None
+  asks = permission or usual_permission(run, name)
+  solve = solver(run, name, budget, guided=guided, permission=asks)
   return Method(
     name=f"{name}_{budget}",
-    solve=jax.jit(make(run.model.apply, run.task, **settings)),
-    asks=settings["permission"],
+    solve=jax.jit(solve),
+    asks=asks,
     budget=budget,
     guidance=guided_by,
   )
 
 
-def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
+def usual_permission(run: config_lib.Run, name: str) -> str:
+  """Return what a strategy may ask: as the run's search; votes: the rules."""
+  return "rules" if name in ("vote", "sampling") else run.search.permission
+
+
+def solver(
+  run: config_lib.Run,
+  name: str,
+  budget: int,
+  *,
+  guided: search.guidance.Guidance | None,
+  permission: str,
+) -> Callable[..., play.SearchResult]:
+  """Return a strategy as it is, not jitted; see `strategy`."""
+  make, settings = budgets.STRATEGIES[name](budget, run.search.num_candidates)
+  if guided is not None:
+    settings["guidance"] = guided
+  return make(run.model.apply, run.task, permission=permission, **settings)
+
+
+def auto(
+  run: config_lib.Run,
+  table: dict[str, Any],
+  budget: int,
+  models: Mapping[str, search.guidance.Guidance] | None = None,
+) -> Method:
   """Return the choice by difficulty at a budget.
 
   Args:
     run: of the policy.
     table: see `compute_optimal.read`.
     budget: of the table.
+    models: for `guidance`.
 
   Raises:
     UserError: if the table knows no such budget, or no such method any more.
@@ -230,7 +219,7 @@ def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
       return played(run, name)
     if kind == "mcts":
       return tree(run, int(number), table["asks"])
-    if kind in STRATEGIES:
+    if kind in budgets.STRATEGIES:
       votes = kind in ("vote", "sampling")
       return strategy(
         run,
@@ -238,6 +227,7 @@ def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
         int(number),
         guided_by=guided_by,
         permission="" if votes else table["asks"],
+        models=models,
       )
     raise config_lib.UserError(f"auto: the table names {name!r}, no method")
 
@@ -248,7 +238,7 @@ def auto(run: config_lib.Run, table: dict[str, Any], budget: int) -> Method:
     choices=[solvers[name] for name in level["methods"]],
     edges=table["edges"],
     num_samples=table["num_samples"],
-    guidance=guidance(guided_by, run.task) if guided_by else None,
+    guidance=guidance(guided_by, run.task, models) if guided_by else None,
     permission=table["asks"],
   )
   return Method(
@@ -269,30 +259,37 @@ def strategies(
   guided_by: str = "",
   permission: str = "",
   table: dict[str, Any] | None = None,
+  models: Mapping[str, search.guidance.Guidance] | None = None,
 ) -> tuple[list[Method], list[str]]:
   """Return strategies, each with each budget, and why others were left out.
 
   Args:
     run: of the policy.
-    names: of `STRATEGIES`, "greedy", "sampled", "mcts" or "auto".
+    names: of `budgets.STRATEGIES`, "greedy", "sampled", "mcts" or "auto".
     budgets: see `Method`.
     guided_by: see `strategy`.
     permission: see `strategy`.
     table: of "auto".
+    models: for `guidance`.
 
   Raises:
     UserError: if `guided_by` is no guidance.
   """
   if guided_by:
-    guidance(guided_by, run.task)  # refuses what is no guidance at all
+    guidance(guided_by, run.task, models)  # refuses what is no guidance at all
 
   def make(name, budget):
     if name == "mcts":
       return tree(run, budget, permission)
     if name == "auto":
-      return auto(run, table, budget)
+      return auto(run, table, budget, models)
     return strategy(
-      run, name, budget, guided_by=guided_by, permission=permission
+      run,
+      name,
+      budget,
+      guided_by=guided_by,
+      permission=permission,
+      models=models,
     )
 
   made, refused = [], []

@@ -6,7 +6,8 @@ A config may have four rooms that are no part of the run itself:
   finetune      a supervised run (`data`, `tuning`, `train`; `task`, where it is
                 another) of the config's model; its result is the first policy
   train_reward  a reward model of the first policy; every model of
-                `config.reward` that has no workdir is this one
+                `config.reward`, and `config.search.process_reward`, that names
+                no workdir is this one
   evaluation    how the trained policy searches when it is tested: `methods` and
                 `budgets`, as `alphallm.evaluate` takes them
 """
@@ -60,9 +61,11 @@ def plain(config: Any, workdir: pathlib.Path) -> Any:
     }
     settings.model = {"pretrained": str(model), **dtypes}
   if "train_reward" in config:
-    settings.reward = _located(
-      config.reward.to_dict(), workdir.absolute() / FIRST, _name(config)
-    )
+    where = {"workdir": str(workdir.absolute() / FIRST), "name": _name(config)}
+    settings.reward = _located(config.reward.to_dict(), where)
+    if "process_reward" in config.search:
+      guide = settings.search.process_reward.to_dict()
+      settings.search.process_reward = where | guide
   return settings.lock()
 
 
@@ -160,9 +163,16 @@ def _train_reward(config: Any, run_config: Any, workdir: pathlib.Path) -> None:
   print(f"phase: a reward model, {name}", flush=True)
   if not checkpoint.any_in(workdir / "checkpoints"):
     first = run_config.copy_and_resolve_references().unlock()
-    for room in ("reward", "before"):
-      if room in first:
-        del first[room]
+    for place, name in (
+      (first, "reward"),
+      (first, "before"),
+      (
+        first.search,
+        "process_reward",
+      ),
+    ):
+      if name in place:
+        del place[name]
     run = config_lib.make_run(first)
     params = runs.load_first(run)
     kept = params if run.pretrained else None
@@ -180,14 +190,12 @@ def _name(config: Any) -> str:
 
 
 def _located(
-  reward: Mapping[str, Any], workdir: pathlib.Path, name: str
+  reward: Mapping[str, Any], where: dict[str, str]
 ) -> dict[str, Any]:
-  """Return a reward whose models without a workdir lie in this one."""
+  """Return a reward whose models are those of `where`, unless they say so."""
   reward = dict(reward)
   if reward.get("kind") == "model":
-    reward = {"workdir": str(workdir), "name": name} | reward
+    reward = where | reward
   if "parts" in reward:
-    reward["parts"] = tuple(
-      _located(part, workdir, name) for part in reward["parts"]
-    )
+    reward["parts"] = tuple(_located(part, where) for part in reward["parts"])
   return reward

@@ -23,6 +23,7 @@ from absl import flags
 from alphallm import (
   checkpoint,
   evaluation,
+  judges,
   measure,
   methods,
   metrics,
@@ -112,7 +113,7 @@ def measured(
   """
   figures = train.run(config, workdir)
   plain = phases.plain(config, workdir)
-  run = config_lib.make_run(plain, workdir)
+  run = judges.guided(config_lib.make_run(plain, workdir))
   names, budgets = phases.test_search(config)
   compared, refused = methods.strategies(run, names, budgets or [1])
   if refused:

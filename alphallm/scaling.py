@@ -24,6 +24,7 @@ from absl import flags
 from alphallm import config as config_lib
 from alphallm import (
   evaluation,
+  judges,
   measure,
   methods,
   metrics,
@@ -79,7 +80,7 @@ def measured(
     UserError: if the run is beyond the round.
   """
   train.train(config, workdir)
-  run = config_lib.make_run(config, workdir)
+  run = judges.guided(config_lib.make_run(config, workdir))
   params, iteration = runs.load(run, workdir)
   if iteration != run.train.num_iterations:
     raise values.UserError(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from alphallm import types
 from alphallm.search import play, tree_search, visited
+from alphallm.search.strategies import budgets
 from alphallm.tasks import base
 
 
@@ -20,13 +21,28 @@ class SelfPlayConfig:
   num_slots: int = 128  # B, problems under way at the same time
   num_moves: int = 8  # searches of every slot in a round
   num_targets: int = 4  # J, candidates of a state that are learned from
-  player: str = "search"  # or "policy", which samples, and asks nothing
+  player: str = "search"  # "policy": sampling, asks nothing; or a strategy
+  budget: int = 0  # of the strategy, see `search.strategies.budgets`
+  guidance: str = ""  # of the strategy, see `methods.guidance`; "": its own
   group_size: int = 0  # slots that attempt the same; 0: rounds go on
   greedy_first: bool = False  # the first slot of a group plays greedily
 
   def __post_init__(self):
-    if self.player not in ("search", "policy"):
-      raise ValueError(f"player={self.player!r} is neither search nor policy")
+    if self.player not in ("search", "policy", *budgets.STRATEGIES):
+      raise ValueError(
+        f"player={self.player!r} is neither search nor policy, nor one of "
+        + ", ".join(budgets.STRATEGIES)
+      )
+    if self.is_strategy != (self.budget > 0):
+      raise ValueError(
+        f"budget={self.budget}: the players that need one are strategies, and "
+        f"player={self.player!r}"
+      )
+    if self.guidance and not self.is_strategy:
+      raise ValueError(
+        f"guidance={self.guidance!r} guides strategies, and player="
+        f"{self.player!r}"
+      )
     if self.group_size and self.num_slots % self.group_size:
       raise ValueError(
         f"num_slots={self.num_slots} is no multiple of "
@@ -34,6 +50,11 @@ class SelfPlayConfig:
       )
     if self.greedy_first and self.group_size < 2:
       raise ValueError("greedy_first needs group_size above 1")
+
+  @property
+  def is_strategy(self) -> bool:
+    """Whether a strategy plays, which solves a problem at a time."""
+    return self.player not in ("search", "policy")
 
 
 @chex.dataclass(frozen=True)
@@ -188,3 +209,37 @@ def play_round(
   episodes, done, costs, kept = swap(results)
   cost = jax.tree.map(lambda x: jnp.sum(x, axis=1), costs)
   return slots, Harvest(episodes=episodes, done=done, cost=cost, nodes=kept)
+
+
+def solve_round(
+  solve: Callable[..., play.SearchResult],
+  params: Any,
+  slots: Slots,
+  problems: Any,
+) -> tuple[Slots, Harvest]:
+  """Solve problems by a strategy, as many in every slot as it has moves.
+
+  What it answers is the episode of a problem, and is whole at once; nothing is
+  under way between two rounds. As plain as `play_round`.
+
+  Args:
+    solve: the strategy, `(params, rng_keys, problems) -> SearchResult`.
+    params: of the network.
+    slots: whose keys and numbers of moves count.
+    problems: `[B, num_moves, ...]`, those of a slot in a row.
+  """
+
+  def move(slots, problems):
+    keys = jax.vmap(jax.random.fold_in)(slots.rng_keys, slots.num_moves)
+    found = solve(params, keys, problems)
+    slots = slots.replace(num_moves=slots.num_moves + 1)
+    return slots, (found.episode, found.cost)
+
+  swap = lambda tree: jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)
+  slots, results = jax.lax.scan(move, slots, swap(problems))
+  episodes, costs = swap(results)
+  return slots, Harvest(
+    episodes=episodes,
+    done=jnp.ones(episodes.num_steps.shape, bool),
+    cost=jax.tree.map(lambda x: jnp.sum(x, axis=1), costs),
+  )

@@ -26,6 +26,7 @@ from absl import flags
 
 from alphallm import (
   asking,
+  judges,
   metrics,
   models,
   phases,
@@ -203,7 +204,7 @@ def _solve_problems(argv) -> None:
   began = time.monotonic()
   workdir = pathlib.Path(program.WORKDIR.value)
   config = phases.plain(program.CONFIG.value, workdir)
-  run = config_lib.make_run(config, workdir)
+  run = judges.guided(config_lib.make_run(config, workdir))
   simulations = run.train.eval_simulations
   if _SIMULATIONS.present:
     simulations = _SIMULATIONS.value

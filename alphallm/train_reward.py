@@ -18,6 +18,7 @@ import numpy as np
 from alphallm import (
   checkpoint,
   measure,
+  methods,
   metrics,
   program,
   reward_data,
@@ -208,6 +209,10 @@ def main(argv) -> None:
   if not isinstance(name, str) or not name.isidentifier():
     raise config_lib.UserError(
       f"config.name={name!r} is no name: letters, digits and _"
+    )
+  if name in methods.GUIDANCES:
+    raise config_lib.UserError(
+      f"config.name={name!r} is the name of another guidance"
     )
   config = reward_models.make_config(settings)
   workdir = pathlib.Path(program.WORKDIR.value)

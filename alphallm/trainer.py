@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from alphallm import config as config_lib
-from alphallm import judges, measure, problems, selfplay, sharding
+from alphallm import judges, measure, players, problems, selfplay, sharding
 from alphallm.initialization import pretrained_policy
 from alphallm.learning import (
   imitation,
@@ -66,16 +66,10 @@ class Trainer:
     self._tx = learner.make_tx(run.learner)
     self._payer = judges.Payer(run)
     self._models = jax.device_put(self._payer.params, self._whole)
-    self._play_round = functools.partial(
-      selfplay.play_round,
-      run.model.apply,
-      run.task,
-      run.selfplay,
-      run.play_search,
-      nodes=run.objective.nodes,
-    )
+    self._player = players.Player(run)
+    self._guide = jax.device_put(self._player.params, self._whole)
     self._play = sharding.shard_self_play(
-      self._play_round, mesh, donate_argnums=(1,)
+      self._player, mesh, donate_argnums=(1,)
     )
     self._init_key, learn_key = jax.random.split(jax.random.key(run.seed))
     # An argument of the program, which is the same for all seeds.
@@ -189,7 +183,8 @@ class Trainer:
     run, nodes = self.run, None
     add_moves = lambda tree: jax.tree.map(lambda x: x[:, None], tree)
     if run.objective.nodes:
-      nodes = self._play_round(params, slots, add_moves(first))[1].nodes
+      both = params, self._player.params
+      nodes = self._player(both, slots, add_moves(first))[1].nodes
     examples, _ = self._examples(
       *add_moves((slots.trace.episode, slots.num_moves < 0)),
       nodes,
@@ -277,7 +272,8 @@ class Trainer:
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    slots, harvest = self._play(state.learner.params, state.slots, played)
+    both = state.learner.params, self._guide
+    slots, harvest = self._play(both, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
       state.replay,
@@ -316,7 +312,7 @@ class Measurement:
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
-      f"mcts_{n}": config_lib.for_evaluation(run, n),
+      f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
     self._solvers = {
       name: measure.solver(run.model.apply, run.task, search)

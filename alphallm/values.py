@@ -47,6 +47,7 @@ _MAY_BE_ZERO = {
   "learner.least_gap",
   "learner.least_reward",
   "learner.failure_share",
+  "selfplay.budget",
   "selfplay.group_size",
   "reward.length_budget",
   "tuning.warmup_steps",

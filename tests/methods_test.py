@@ -4,6 +4,7 @@ import pytest
 import tiny_config
 
 from alphallm import config, methods
+from alphallm.search.strategies import budgets
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_what_makes_no_sense_is_left_out_with_its_reason(run):
 
 
 def test_as_many_steps_are_sampled_as_the_budget_says():
-  for name, strategy in methods.STRATEGIES.items():
+  for name, strategy in budgets.STRATEGIES.items():
     for budget in 1, 2, 4, 6, 16:
       _, settings = strategy(budget, 8)
       if "width" in settings:

@@ -18,6 +18,7 @@ def test_the_plain_config_is_that_of_the_run(tmp_path):
   where = {"workdir": str(tmp_path / "first"), "name": "process"}
   assert model == {"kind": "model", "weight": 0.5, **where}
   assert outcome == {"kind": "outcome", "weight": 0.5}
+  assert plain.search.process_reward.to_dict() == where
   assert "slots" in config  # it is not changed
   again = phases.plain(plain, tmp_path / "elsewhere")
   assert again.to_dict() == plain.to_dict()

@@ -7,18 +7,17 @@ import jax
 import numpy as np
 import programs
 import pytest
+import saved_runs
 import tiny_config
 
+from alphallm import config as config_lib
 from alphallm import (
-  checkpoint,
   reward_data,
   reward_models,
   rewards,
   search,
   train_reward,
 )
-from alphallm import config as config_lib
-from alphallm.models import transformer
 from alphallm.rewards import training
 
 SMALL = {
@@ -74,14 +73,7 @@ def test_a_workdir_without_a_policy_is_refused(tmp_path):
 def workdir(tmp_path_factory):
   """Save a policy of three blocks that knows nothing as a run's."""
   workdir = tmp_path_factory.mktemp("run")
-  config = tiny_config.get_config()
-  run = config_lib.make_run(config)
-  params = transformer.init_params(run.model.config, jax.random.key(0))
-  run.task.tokenizer.save(workdir / "tokenizer.model")
-  record = {"config": config.to_dict()}
-  (workdir / "config.json").write_text(json.dumps(record))
-  with checkpoint.Checkpointer(workdir / "checkpoints") as checkpointer:
-    checkpointer.save(1, {"learner": {"average": params}})
+  saved_runs.policy(workdir, tiny_config.get_config())
   return workdir
 
 

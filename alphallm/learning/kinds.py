@@ -92,6 +92,7 @@ def check(
   alone = not search.num_simulations and search.num_candidates == 1
   is_outcome = reward == payment.PaymentConfig()
   learn_from = getattr(what, "learn_from", "")
+  follows = what.recall or hasattr(what, "behaviour")
   for is_wrong, line in (
     (
       how.kl_weight and no_reference,
@@ -156,6 +157,16 @@ def check(
       "learner.learn_from='solved' asks the environment, and config.reward is "
       "another; give "
       + ("'best'" if kind == "Cloning" else "'all' or 'solutions'"),
+    ),
+    (
+      play.is_strategy and follows,
+      f"selfplay.player={play.player!r}: {kind} needs to know how probable "
+      "each step was to those who played; give 'policy' or 'search'",
+    ),
+    (
+      play.is_strategy and learn_from == "solutions",
+      f"selfplay.player={play.player!r}: learner.learn_from='solutions' are "
+      "those found in trees; give 'solved' or 'all'",
     ),
     (
       reward.shaping is not None and what.takes == "values",

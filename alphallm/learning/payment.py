@@ -35,7 +35,6 @@ class Model:
 
   workdir: str  # of the run of whose policy it was trained
   name: str  # of the model
-  dense: bool = False  # 1/D of its score for each step; else the whole's, once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +42,17 @@ class Confidence:
   """The token confidence of the policy that played."""
 
   top: int = 5  # likeliest tokens that a token is compared with
-  dense: bool = False  # as of a model
+  dense: bool = False  # 1/D of its score for each step; else the whole's, once
 
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-  """Models whose scores are combined, see `rewards.combined.combine`."""
+  """The score of a model, or those of several combined."""
 
   members: tuple[Model, ...]
-  how: str = "mean"  # or "min", or "uncertainty"
+  how: str = "mean"  # or min, uncertainty; see `rewards.combined.combine`
   spread: float = 1.0  # λ of the variance, for "uncertainty"
-  dense: bool = False  # as of a model
+  dense: bool = False  # 1/D of its score for each step; else the whole's, once
 
   def __post_init__(self):
     if self.how not in ("mean", "min", "uncertainty"):
@@ -64,7 +63,7 @@ class Ensemble:
 
 _PARTS = {
   "outcome": Outcome,
-  "model": Model,
+  "model": Ensemble,  # of one
   "confidence": Confidence,
   "ensemble": Ensemble,
 }
@@ -91,10 +90,10 @@ class PaymentConfig:
   @property
   def models(self) -> tuple[Model, ...]:
     """The models that are asked, each once."""
-    asked = []
-    for part in (*(part for _, part in self.parts), self.shaping):
-      asked += part.members if isinstance(part, Ensemble) else [part]
-    return tuple(dict.fromkeys(x for x in asked if isinstance(x, Model)))
+    asked = [self.shaping] if isinstance(self.shaping, Model) else []
+    for _, part in self.parts:
+      asked += part.members if isinstance(part, Ensemble) else ()
+    return tuple(dict.fromkeys(asked))
 
 
 def make(settings: Mapping[str, Any]) -> PaymentConfig:
@@ -110,7 +109,7 @@ def make(settings: Mapping[str, Any]) -> PaymentConfig:
     if name in settings
   }
   if beside.get("shaping") not in (None, "value"):
-    beside["shaping"] = _model("reward.shaping", beside["shaping"])
+    beside["shaping"] = make_model("reward.shaping", beside["shaping"])
   if settings.get("kind") == "mixture":
     values.check_names("reward.", settings, ("kind", "parts"))
     parts = []
@@ -134,9 +133,13 @@ def _part(where: str, settings: Mapping[str, Any]) -> Any:
       + (", mixture" if where == "reward" else "")
     )
   given = {}
+  if kind == "model":
+    dense = settings.pop("dense", False)
+    given["members"] = (make_model(where, settings),)
+    settings = {"dense": dense}
   if kind == "ensemble":
     given["members"] = tuple(
-      _model(f"{where}.members[{index}]", member)
+      make_model(f"{where}.members[{index}]", member)
       for index, member in enumerate(
         _several(f"{where}.members", settings, "members")
       )
@@ -145,7 +148,16 @@ def _part(where: str, settings: Mapping[str, Any]) -> Any:
   return values.make(_PARTS[kind], where, settings, **given)
 
 
-def _model(where: str, settings: Any) -> Model:
+def make_model(where: str, settings: Any) -> Model:
+  """Return where a model lies, by `dict(workdir=..., name=...)`.
+
+  Args:
+    where: in the config that stands.
+    settings: what stands there.
+
+  Raises:
+    UserError: if it is something else.
+  """
   if not isinstance(settings, Mapping):
     raise values.UserError(
       f"config.{where}={settings!r} is no dict(workdir=..., name=...)"
@@ -204,9 +216,7 @@ def pay(
     if isinstance(part, Outcome):
       paid = episodes.rewards[:, :-1]
       return lambda _: rewards.Scores(steps=paid, outcome=jnp.sum(paid, -1))
-    if isinstance(part, Model):
-      score = models[part].reward
-    elif isinstance(part, Confidence):
+    if isinstance(part, Confidence):
       score = rewards.model.confidence(apply_fn, policy, top=part.top)
     else:
       members = [models[member].reward for member in part.members]

@@ -9,7 +9,7 @@ def get_config(problems: str = "countdown"):
     problems,
     initialization=slots.SUPERVISED,
     reward=slots.PROCESS_AND_OUTCOME,
-    training_search=slots.TREE,
+    training_search=slots.GUIDED_TREE,
     learning=slots.PPO,
     test_search=slots.TEST_TREE,
   )

@@ -11,5 +11,5 @@ def get_config(problems: str = "countdown"):
     reward=slots.PROCESS,
     training_search=slots.SAMPLING,
     learning=slots.PPO,
-    test_search=slots.TEST_TREE,
+    test_search=slots.TEST_GUIDED_TREE,
   )

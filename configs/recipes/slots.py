@@ -269,10 +269,32 @@ def _sampling(oversample=1):
   return apply
 
 
+def _beam(config, task, size):
+  """Play by beams that the process reward guides."""
+  del task
+  config.search.process_reward = {}  # that of the first policy
+  config.selfplay.update(
+    player="beam",
+    budget=2 if size == "ci" else 8,  # steps sampled at a depth
+    guidance="process_reward",
+    group_size=4,
+    num_moves=1 if size == "ci" else 4,
+  )
+
+
+def _guided_tree(config, task, size):
+  """Let the process reward value the leaves of trees, half and half."""
+  del task, size
+  config.search.process_reward = {}  # that of the first policy
+  config.search.process_weight = 0.5  # against the network's value
+
+
 NO_SEARCH = Choice("–", _no_training)
 SAMPLING = Choice("sampling", _sampling())
 SAMPLING_HARD = Choice("sampling, more on hard problems", _sampling(2))
+BEAM = Choice("beam", _beam)
 TREE = Choice("MCTS", _nothing)
+GUIDED_TREE = Choice("MCTS", _guided_tree)
 
 
 # Learning.
@@ -360,6 +382,12 @@ def _test(*methods, **budgets):
   return apply
 
 
+def _test_guided(config, task, size):
+  _guided_tree(config, task, size)
+  TEST_TREE.apply(config, task, size)
+
+
 TEST_GREEDY = Choice("greedy", _test("greedy"))
 TEST_SAMPLING = Choice("sampling", _test("sampled"))
 TEST_TREE = Choice("MCTS", _test("mcts", full=16, small=8, ci=2))
+TEST_GUIDED_TREE = Choice("MCTS", _test_guided)

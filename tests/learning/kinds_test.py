@@ -8,6 +8,8 @@ import pytest
 from alphallm import config
 from alphallm.learning import kinds
 
+BEAM = {"selfplay.player": "beam", "selfplay.budget": 4}
+MODEL = {"workdir": "W", "name": "process"}
 CONFIDENCE = {"kind": "confidence"}
 SHAPED = {"kind": "outcome", "shaping": "value"}
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "learners"
@@ -81,6 +83,18 @@ def test_every_kind_has_a_config():
     ("ppo", {"reward": SHAPED}, "reward.shaping: PPO learns values"),
     ("grpo", {"reward": SHAPED}, "reward.shaping: GRPO compares whole"),
     ("warm_up", {"before": ({"reward": {}},)}, "before[0]: config.reward.kind"),
+    ("ppo", {"selfplay.player": "beam"}, "budget=0: the players that need one"),
+    ("ppo", {"selfplay.budget": 4}, "budget=4: the players that need one"),
+    ("ppo", {"selfplay.guidance": "value"}, "guides strategies, and player="),
+    ("ppo", BEAM, "player='beam': PPO needs to know how probable"),
+    ("alphazero", BEAM, "learn_from='solutions' are those found in trees"),
+    ("tree_ppo", BEAM, "learns from trees"),
+    ("ppo", {"search.process_reward": 3}, "process_reward=3 is no dict"),
+    (
+      "alphazero",
+      {"search.process_reward": MODEL, "search.leaf_value": "likelihood"},
+      "'likelihood' and process_reward exclude each other",
+    ),
     ("warm_up", {"before": (3,)}, "before[0]=3 is not a dict"),
     ("warm_up", {"before": ({"patience": -1},)}, "patience=-1 must be"),
     ("warm_up", {"before": ({"learner": {"clip": 1}},)}, "before[0]: config"),

@@ -54,8 +54,6 @@ def of_models(params):
   return {
     payment.Model("W", name): judge(own)
     for name, own in zip(NAMES, params, strict=True)
-  } | {
-    payment.Model("W", "one", dense=True): judge(params[0]),
   }
 
 
@@ -147,7 +145,7 @@ def test_whole_episodes_alone_are_paid():
 
 def test_each_model_is_asked_for_once():
   config = payment.make(SETTINGS["ensemble"] | dict(shaping=TWO))
-  assert [model.name for model in config.models] == ["one", "two"]
+  assert [model.name for model in config.models] == ["two", "one"]
   assert payment.make(SETTINGS["outcome"]) == payment.PaymentConfig()
 
 

@@ -17,6 +17,7 @@ WANTED = {
   "g1": "prompt, –, –, –, sampling",
   "thinking_claude": "prompt, –, –, –, sampling",
   "open_o1": "supervised, –, –, –, sampling",
+  "o1_journey_1": "supervised, process, beam, cloning, sampling",
   "o1_journey_2": "supervised, –, –, –, sampling",
   "openr": "rules, process, sampling, PPO, MCTS",
   "still_1": "supervised, outcome model, sampling, DPO, MCTS",
