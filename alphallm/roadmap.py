@@ -1,7 +1,7 @@
 """Every recipe of the roadmap at one budget, and what each slot adds: one page.
 
 python -m alphallm.roadmap --workdir DIR --budget small
-    [--task countdown] [--only alphazero,openr] [--model PATH]
+    [--task countdown] [--only alphazero,openr] [--pretrained PATH]
 
 A recipe is a file of configs/recipes/, see configs/recipes/slots.py. Each is
 trained in a folder of DIR and measured on the same held-out problems: its first
@@ -64,8 +64,8 @@ _ONLY = flags.DEFINE_list(
 _FOLDER = flags.DEFINE_string(
   "recipes", "configs/recipes", "Where the files of recipes are."
 )
-_MODEL = flags.DEFINE_string(
-  "model", None, "The pretrained model of recipes that begin with one."
+_PRETRAINED = flags.DEFINE_string(
+  "pretrained", None, "The pretrained model of recipes that begin with one."
 )
 
 
@@ -196,8 +196,8 @@ def _attempt(entry: Entry, workdir: pathlib.Path) -> dict[str, Any]:
   try:
     path = pathlib.Path(_FOLDER.value) / f"{entry.recipe}.py"
     config = program.load(path, entry.argument)
-    if _MODEL.value and "pretrained" in config.model:
-      config.model.pretrained = _MODEL.value
+    if _PRETRAINED.value and "pretrained" in config.model:
+      config.model.pretrained = _PRETRAINED.value
     return row_of(entry, config, workdir, _PROBLEMS[_BUDGET.value])
   except (values.UserError, checkpoint.CheckpointError) as error:
     print(f"{entry.name}: {error}", flush=True)

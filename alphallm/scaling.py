@@ -40,7 +40,9 @@ from alphallm import (
 )
 
 _GRID = flags.DEFINE_enum("grid", "small", ["ci", "small", "gpu"], "Which.")
-_FILE = flags.DEFINE_string("file", "configs/scaling.py", "Of the grids.")
+_GRIDS = flags.DEFINE_string(
+  "grids", "configs/scaling.py", "The file of the grids."
+)
 _WORDS = {
   "simulations": "the training's search",
   "iterations": "rounds of learning",
@@ -229,7 +231,7 @@ def sections(
 def main(argv) -> None:
   del argv
   workdir = pathlib.Path(program.WORKDIR.value)
-  config = program.load(pathlib.Path(_FILE.value), _GRID.value)
+  config = program.load(pathlib.Path(_GRIDS.value), _GRID.value)
   cells = grid_of(config, workdir)
   laws = [scaling_laws.fit(axis, cells) for axis in scaling_laws.AXES]
   served = config.grid.served

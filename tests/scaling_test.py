@@ -69,7 +69,9 @@ def test_the_page(tmp_path):
 
 @pytest.mark.slow
 def test_the_program(tmp_path):
-  ended = programs.run("scaling", "--grid=ci", f"--workdir={tmp_path}")
+  ended = programs.Running(
+    "scaling", "--grid=ci", f"--workdir={tmp_path}"
+  ).wait(seconds=1_200)
   assert ended.code == 0, ended.err
   assert "page of 16 cells" in ended.out
   summary = json.loads((tmp_path / "summary.json").read_text())

@@ -77,9 +77,9 @@ def test_a_prompt_is_said_before_the_question():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_recipe_ends_with_a_row(name, tmp_path):
-  ended = programs.run(
+  ended = programs.Running(
     "roadmap", "--budget=ci", f"--only={name}", f"--workdir={tmp_path}"
-  )
+  ).wait(seconds=1_200)
   assert ended.code == 0, ended.err
   row = json.loads((tmp_path / "rows" / f"{name}.json").read_text())
   assert set(row["after"]) <= {"0", "1"} and len(row["after"]) == 16
