@@ -56,6 +56,8 @@ FLOORS = {
   "train_reward": 9,
   "tuning": 7,
   "finetune": 8,
+  "rounds": 9,
+  "journey": 10,
   "behaviours": 8,
   "vocabulary": 8,
   "solve": 11,

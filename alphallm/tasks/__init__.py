@@ -5,7 +5,9 @@ from alphallm.tasks.blocks_world import BlocksWorld
 from alphallm.tasks.countdown import Countdown
 from alphallm.tasks.game24 import Game24
 from alphallm.tasks.grade_school import GradeSchool
+from alphallm.tasks.imagination import Imagination
 from alphallm.tasks.long_thoughts import Thoughts
+from alphallm.tasks.proposals import Proposals
 from alphallm.tasks.puzzles import Puzzles
 from alphallm.tasks.questions import Questions
 from alphallm.tasks.sums import Sums
@@ -16,6 +18,8 @@ __all__ = [
   "Countdown",
   "Game24",
   "GradeSchool",
+  "Imagination",
+  "Proposals",
   "Puzzles",
   "Questions",
   "Sums",
