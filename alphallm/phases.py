@@ -17,6 +17,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from alphallm import (
   checkpoint,
   finetune,
@@ -104,6 +106,12 @@ def prepare(config: Any, workdir: pathlib.Path) -> Any:
   run = plain(config, workdir)
   if checkpoint.any_in(workdir / "checkpoints"):
     return run
+  ahead = {"finetune", "train_reward"} & {*config.keys()}
+  if ahead and jax.process_count() > 1:
+    raise values.UserError(
+      f"config.{sorted(ahead)[0]}: phases run on one host; begin the run there, "
+      "until its first checkpoint, and go on with all"
+    )
   if "finetune" in config:
     _finetune(config, workdir / FINETUNED)
   if "train_reward" in config:
@@ -139,6 +147,8 @@ def _finetune(config: Any, workdir: pathlib.Path) -> None:
     "model": config.model.to_dict(),
     **room,
   }
+  if "mesh" in config:
+    settings["mesh"] = config.mesh.to_dict()
   path = workdir / "summary.json"
   if path.exists():
     done = json.loads(path.read_text()).get("train_steps")

@@ -61,7 +61,8 @@ def flops(run: config_lib.Run, workdir: pathlib.Path, parameters: int) -> float:
   lines = metrics.read_metrics(workdir)
   played = sum(line.get("tokens", 0) for line in lines)
   steps = max(line.get("train_steps", 0) for line in lines)
-  replay = trainer.Trainer(run, sharding.make_mesh()).abstract().replay.examples
+  mesh = sharding.make_mesh(run.mesh)
+  replay = trainer.Trainer(run, mesh).abstract().replay.examples
   places = replay.context.shape[1] + np.prod(replay.candidates.shape[1:])
   learned = steps * run.learner.batch_size * float(places)
   return parameters * (2 * played + 6 * learned)

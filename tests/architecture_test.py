@@ -17,6 +17,8 @@ FLOORS = {
   "formats": 0,
   "models": 1,
   "tasks": 1,
+  "hosts": 2,
+  "profiling": 1,
   "sharding": 1,
   "checkpoint": 1,
   "metrics": 1,
