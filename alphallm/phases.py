@@ -109,8 +109,8 @@ def prepare(config: Any, workdir: pathlib.Path) -> Any:
   ahead = {"finetune", "train_reward"} & {*config.keys()}
   if ahead and jax.process_count() > 1:
     raise values.UserError(
-      f"config.{sorted(ahead)[0]}: phases run on one host; begin the run there, "
-      "until its first checkpoint, and go on with all"
+      f"config.{sorted(ahead)[0]}: phases run on one host; begin there, go on "
+      "with all once there is a checkpoint"
     )
   if "finetune" in config:
     _finetune(config, workdir / FINETUNED)
