@@ -142,7 +142,9 @@ def _tuned(config, size, data, **task):
 
 
 def _rules(config, task, size):
-  if task in _RESET:  # elsewhere the first policy stays as it is
+  if task == "programs":
+    raise ValueError("no rules propose the lines of programs")
+  if task in _RESET:  # of arithmetic the pretrained model stays as it is
     _tuned(config, size, dict(kind="rules"))
 
 
