@@ -88,6 +88,7 @@ _TASKS = (
   "Countdown",
   "Game24",
   "GradeSchool",
+  "Programs",
   "Sums",
   "Thoughts",  # about the problems of `source`, one of the others
 )

@@ -173,16 +173,9 @@ def _train_reward(config: Any, run_config: Any, workdir: pathlib.Path) -> None:
   print(f"phase: a reward model, {name}", flush=True)
   if not checkpoint.any_in(workdir / "checkpoints"):
     first = run_config.copy_and_resolve_references().unlock()
-    for place, name in (
-      (first, "reward"),
-      (first, "before"),
-      (
-        first.search,
-        "process_reward",
-      ),
-    ):
-      if name in place:
-        del place[name]
+    first.search.pop("process_reward", None)  # which does not exist yet
+    for room in ("reward", "before"):
+      first.pop(room, None)
     run = config_lib.make_run(first)
     params = runs.load_first(run)
     kept = params if run.pretrained else None

@@ -3,8 +3,9 @@
 --config configs/recipes/NAME.py:TASK         e.g. alphazero.py:countdown
 --config configs/recipes/NAME.py:TASK,SIZE    `full`, `small`, or `ci`: seconds
 
-TASK is `countdown` (3 numbers), `blocks_world` (3 and 4 blocks), `game24`, or
-`arithmetic`, with a pretrained language model: --config.model.pretrained=PATH.
+TASK is `countdown` (3 numbers), `blocks_world` (3 and 4 blocks), `game24`,
+`programs` (small Python functions with unit tests), or `arithmetic`, with a
+pretrained language model: --config.model.pretrained=PATH.
 The slots are those of arXiv:2412.14135: initialization, reward, training
 search, learning, test search.
 """
@@ -16,7 +17,8 @@ from typing import Any
 from alphallm.initialization import prompts
 from configs import countdown, game24, quickstart, smollm2_arithmetic
 
-_TASKS = ("countdown", "blocks_world", "game24", "arithmetic")
+_RESET = ("countdown", "blocks_world", "game24")  # a state is all that is read
+_TASKS = (*_RESET, "programs", "arithmetic")
 _SIZES = ("full", "small", "ci")
 
 
@@ -72,6 +74,15 @@ def _common(task: str, size: str):
     config = quickstart.get_config()
     config.task.max_blocks = 3 if size == "ci" else 4
     config.search.max_depth = 8
+  elif task == "programs":
+    config = quickstart.get_config()
+    config.task = dict(
+      kind="Programs",
+      max_operations=2,  # in a row
+      num_tests=4,  # of each function
+      max_steps=6,  # lines
+    )
+    config.search.update(max_depth=6, discount=1.0)
   else:
     module = {"countdown": countdown, "game24": game24}[task]
     config = module.get_config("tiny")
@@ -131,15 +142,19 @@ def _tuned(config, size, data, **task):
 
 
 def _rules(config, task, size):
-  if task != "arithmetic":  # there the pretrained model stays as it is
+  if task == "programs":
+    raise ValueError("no rules propose the lines of programs")
+  if task in _RESET:  # of arithmetic the pretrained model stays as it is
     _tuned(config, size, dict(kind="rules"))
 
 
 def _supervised(config, task, size):
   data = dict(kind="solutions", attempts=128)  # random ones, of each problem
-  if task == "arithmetic":
+  if task not in _RESET:
     data = dict(kind="worked")
   _tuned(config, size, data)
+  if task not in _RESET:
+    config.finetune.tuning.row_tokens = 192
 
 
 def _thoughts(config, task, size):
@@ -270,21 +285,26 @@ def _sampling(oversample=1):
 
 
 def _beam(config, task, size):
-  """Play by beams that the process reward guides."""
-  del task
-  config.search.process_reward = {}  # that of the first policy
+  """Play by beams, which the process reward guides where it can."""
+  _guided_tree(config, task, size)
   config.selfplay.update(
     player="beam",
     budget=2 if size == "ci" else 8,  # steps sampled at a depth
-    guidance="process_reward",
+    guidance="process_reward" if task in _RESET else "value",
     group_size=4,
     num_moves=1 if size == "ci" else 4,
   )
 
 
 def _guided_tree(config, task, size):
-  """Let the process reward value the leaves of trees, half and half."""
-  del task, size
+  """Let the process reward value states, and the network's value, half each.
+
+  A search shows it states; where contexts append these are not the whole text
+  that it reads.
+  """
+  del size
+  if task not in _RESET:
+    return
   config.search.process_reward = {}  # that of the first policy
   config.search.process_weight = 0.5  # against the network's value
 
@@ -309,8 +329,8 @@ def _learner(config, kind, **options):
 
 def _augment(config, task):
   """Show each use of an example under a symmetry, if the task has any."""
-  has_none = task == "arithmetic" or config.task.kind == "Thoughts"
-  config.learner.augment = not has_none
+  has_any = task in _RESET and config.task.kind != "Thoughts"
+  config.learner.augment = has_any
 
 
 def _alphazero(config, task, size):

@@ -51,6 +51,7 @@ def test_the_slots_of_a_project(name):
     ("g1", "countdown", "a prompt needs a model that follows instructions"),
     ("alphazero", "chess", "'chess' is no TASK,SIZE of countdown"),
     ("alphazero", "countdown,huge", "is no TASK,SIZE"),
+    ("openr", "programs", "no rules propose the lines of programs"),
     ("still_2", "game24", "no searcher writes long thoughts of game24"),
     ("one_changed", "countdown,ci,luck", "'luck' is none of initialization"),
   ],
