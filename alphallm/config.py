@@ -5,11 +5,12 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from alphallm import consistency, selfplay, tasks, tokenizer, values
+from alphallm import consistency, selfplay, sharding, tasks, tokenizer, values
 from alphallm.initialization import pretrained_policy
 from alphallm.learning import kinds, learner, objective, payment, stages
 from alphallm.models import pretrained, transformer
@@ -29,7 +30,6 @@ class TrainConfig:
   eval_batch_size: int = 256  # of these problems at a time
   eval_simulations: int = 16
   eval_level: int = 0  # size of the problems measured; 0: all sizes
-  fsdp: bool = False  # parameters and optimizer split over the devices
   first_level: int = (
     0  # largest problems at first; 0: all levels from the start
   )
@@ -51,6 +51,7 @@ class Run:
   train: TrainConfig
   reward: payment.PaymentConfig = payment.PaymentConfig()
   guide: payment.Model | None = None  # the process reward of the search
+  mesh: sharding.MeshConfig = sharding.MeshConfig()
   pretrained: pathlib.Path | None = None  # where the first policy lies
 
   @property
@@ -106,14 +107,25 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
 
 
 def run_of(
-  settings: dict[str, Any], workdir: pathlib.Path | None = None
+  settings: dict[str, Any],
+  workdir: pathlib.Path | None = None,
+  *,
+  make_parts: Callable[..., Any] | None = None,
 ) -> Run:
-  """Make the parts of a run of a config in plain values; see `make_run`."""
+  """Make the parts of a run of a config in plain values; see `make_run`.
+
+  Args:
+    settings: the config.
+    workdir: as of `make_run`.
+    make_parts: does what `make_policy_parts` does; `None`: that.
+  """
   settings = copy.deepcopy(settings)
   settings.pop("before", None)  # see `make_stages`
   settings.setdefault("reward", _OUTCOME)
+  settings.setdefault("mesh", {})
   check_rooms(settings, Run)
-  source, task, shape = make_policy_parts(settings, workdir)
+  make_parts = make_parts or make_policy_parts
+  source, task, shape = make_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
   policy = make_policy(settings["search"].pop("policy", {"kind": "gumbel"}))
   guide = settings["search"].pop("process_reward", None)
@@ -135,6 +147,7 @@ def run_of(
     train=values.make(TrainConfig, "train", settings["train"]),
     reward=payment.make(settings["reward"]),
     guide=guide and payment.make_model("search.process_reward", guide),
+    mesh=values.make(sharding.MeshConfig, "mesh", settings["mesh"]),
     pretrained=source,
   )
   consistency.check(run)
@@ -321,9 +334,11 @@ GREEDY = tree_search.SearchConfig(
 def fingerprint(config: Any) -> str:
   """Return a hash of what may not change when a run is resumed.
 
-  The length of the run and how often it is measured may change.
+  The length of the run, how often it is measured and on which devices it is
+  may change.
   """
   settings = config.to_dict()
   settings.pop("train")
+  settings.pop("mesh", None)
   text = json.dumps(settings, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

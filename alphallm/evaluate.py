@@ -165,13 +165,14 @@ def main(argv) -> None:
     [row for row in rows if row.name not in hidden] for rows in (before, after)
   )
   print("\n" + tables.by_method(before, after, first) + "\n")
-  equal = tables.at_equal_cost(after)
-  if equal:
-    print(
-      "at about equal tokens, of those that may ask the same, by McNemar's "
-      "exact test (of many pairs some differ by chance: p is not corrected for "
-      f"their number):\n\n{equal}\n"
-    )
+  for cost in tables.COSTS:
+    equal = tables.at_equal_cost(after, cost)
+    if equal:
+      print(
+        f"at about equal {cost}, of those that may ask the same, by McNemar's "
+        "exact test (of many pairs some differ by chance: p is not corrected "
+        f"for their number):\n\n{equal}\n"
+      )
   judged = verdict.of(after)
   print("\n".join(["verdict:", *(f"  {line}" for line in judged), ""]))
   figures = tables.figures(after) | {
@@ -209,6 +210,7 @@ def main(argv) -> None:
   )
   print(f"figures: {path}")
   print(f"table: {tables.write_csv(after, workdir / 'evaluation.csv')}")
+  print(f"pairs: {tables.write_pairs(after, workdir / 'evaluation_pairs.csv')}")
   drawn = {}
   for row in after:
     point = float(row.tokens.mean()), row.share

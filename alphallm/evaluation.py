@@ -133,14 +133,20 @@ class Evaluation:
     kept = ledger.read(name)
     done = first = len(kept["solved"]) if kept else 0
     seconds = float(kept.pop("seconds")) if kept else 0.0
+    # Seconds and problems of the batches that did not compile.
+    warm = kept.pop("warm") if kept else np.zeros(2)
     parts = [Found(**kept)] if kept else []
-    began = time.monotonic()
+    began = last = time.monotonic()
     for result in self._solve(method, params, self._rng_key, first):
       parts.append(Found.of(result))
       parts = [_joined(parts)]
+      now, before = time.monotonic(), done
       done = len(parts[0].solved)
-      spent = np.asarray(seconds + time.monotonic() - began)
-      ledger.write(name, {**parts[0].arrays(), "seconds": spent})
+      if before > first:
+        warm = warm + [now - last, done - before]
+      last, spent = now, np.asarray(seconds + now - began)
+      arrays = parts[0].arrays()
+      ledger.write(name, {**arrays, "seconds": spent, "warm": warm})
     (found,) = parts
     results[method.name] = found
     row = tables.Row(
@@ -149,6 +155,7 @@ class Evaluation:
       solved=found.solved,
       tokens=found.tokens,
       seconds=seconds + time.monotonic() - began,
+      pace=warm[0] / warm[1] if warm[1] else float("nan"),
       steps=_mean(found.num_steps[found.solved]),
       budget=method.budget,
       guidance=method.guidance,
@@ -164,6 +171,8 @@ class Evaluation:
     """Yield the results of one batch of problems after the other."""
     # Of many paths fewer problems at a time, for they lie in memory together.
     size = max(1, self._batch_size // max(1, method.budget // 4))
+    # Two batches at least: the first compiles, the second tells the pace.
+    size = min(size, max(1, -(-self._count // 2)))
     return measure.each(
       method.solve,
       params,

@@ -40,7 +40,7 @@ def finetune(config, workdir: pathlib.Path) -> dict[str, float]:
   program.refuse_another_run(workdir, config)
   begun = checkpoint.any_in(workdir / "checkpoints")
   run = tuning.make(config, workdir if begun else None)
-  tuner = tuning.Tuner(run, sharding.make_mesh())
+  tuner = tuning.Tuner(run, sharding.make_mesh(run.mesh))
   pretrained = None
   if not begun:
     pretrained = tuner.load_pretrained() if run.pretrained else None

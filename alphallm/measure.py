@@ -71,6 +71,7 @@ def each(
   problems: Any,
   *,
   batch_size: int = 256,
+  multiple: int = 1,
   first: int = 0,
 ) -> Iterator[play.SearchResult]:
   """Solve problems; yield the result of each batch, of NumPy arrays.
@@ -81,10 +82,11 @@ def each(
     rng_key: folded with each problem's index (consumed).
     problems: `[n, ...]`.
     batch_size: problems at a time; fewer if there are fewer.
+    multiple: of which a batch has, more problems if need be.
     first: the first of them that is solved.
   """
   total = jax.tree.leaves(problems)[0].shape[0]
-  size = min(batch_size, total)
+  size = -(-min(batch_size, total) // multiple) * multiple
   fold = jax.vmap(jax.random.fold_in, (None, 0))
   for batch, count in batches(problems, size, first):
     keys = fold(rng_key, first + np.arange(size))

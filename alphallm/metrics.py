@@ -120,6 +120,7 @@ class Progress:
   """Tells how far a long work is, and how long it will take yet.
 
   On a terminal one line is written over; elsewhere a line comes at intervals.
+  Of several processes only the first tells.
   """
 
   def __init__(
@@ -172,6 +173,8 @@ class Progress:
     if self._first is None:
       self._first = (now, done)
     if now - self._written < self._interval and done < self._total:
+      return
+    if jax.process_index() != 0:
       return
     self._written = now
     line = (

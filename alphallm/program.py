@@ -13,7 +13,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from alphallm import checkpoint, compilation, tokenizer
+from alphallm import checkpoint, compilation, hosts, tokenizer
 from alphallm import config as config_lib
 from alphallm.initialization import pretrained_policy
 from alphallm.models import transformer
@@ -117,7 +117,7 @@ def claim(
   vocabulary: tokenizer.Vocabulary,
   pretrained: Any = None,
 ) -> None:
-  """Note in the workdir what its run is made of.
+  """Note in the workdir what its run is made of; all processes wait for it.
 
   Args:
     workdir: of the run.
@@ -130,17 +130,21 @@ def claim(
     "fingerprint": config_lib.fingerprint(config),
     "config": config.to_dict(),
   }
+  if pretrained is not None:
+    pretrained = hosts.whole(pretrained)
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    if pretrained is None:
-      vocabulary.save(workdir / "tokenizer.model")
-    else:
-      pretrained_policy.keep(workdir, model, pretrained, vocabulary)
-    (workdir / "config.json").write_text(json.dumps(record, indent=1))
+    if jax.process_index() == 0:
+      workdir.mkdir(parents=True, exist_ok=True)
+      if pretrained is None:
+        vocabulary.save(workdir / "tokenizer.model")
+      else:
+        pretrained_policy.keep(workdir, model, pretrained, vocabulary)
+      (workdir / "config.json").write_text(json.dumps(record, indent=1))
   except OSError as error:
     raise config_lib.UserError(
       f"--workdir={workdir} cannot be written ({error.strerror}); give another"
     ) from error
+  hosts.agreed(True)
 
 
 def run(
@@ -171,7 +175,7 @@ def run(
     except (config_lib.UserError, checkpoint.CheckpointError) as error:
       _end(error)
     except Stopped as error:
-      _end(error, 128 + error.number)
+      _end(error, 128 + error.number, together=True)
     except KeyboardInterrupt:
       _end("interrupted", 128 + signal.SIGINT)
     except OSError as error:
@@ -179,9 +183,12 @@ def run(
       where = error.filename or f"--workdir={WORKDIR.value}"
       _end(f"{where}: {error.strerror or error}")
     except jax.errors.JaxRuntimeError as error:
-      if "RESOURCE_EXHAUSTED" not in str(error):
+      reason = str(error).splitlines()[0]
+      if "RESOURCE_EXHAUSTED" in reason:
+        _end(f"out of memory: {reason}")
+      if not hosts.has_lost(error):
         raise
-      _end(f"out of memory: {str(error).splitlines()[0]}")
+      _end(f"another process was lost ({reason}); {hosts.GO_ON}")
 
   flags.mark_flags_as_required(list(needs))
   app.run(guarded, flags_parser=_parse)
@@ -220,6 +227,6 @@ def _why_not_parsed(error: Exception, argv: list[str]) -> str:
   return f"--config={' '.join(paths)}: {kind}{last}"
 
 
-def _end(message, code: int = 1) -> None:
+def _end(message, code: int = 1, *, together: bool = False) -> None:
   print(f"alphallm: {message}", file=sys.stderr, flush=True)
-  sys.exit(code)
+  hosts.end(code, together=together)

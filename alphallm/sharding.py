@@ -1,51 +1,144 @@
 """The mesh of devices, and what lies where on it."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+
+from alphallm import values
+
+Sharding = jax.sharding.NamedSharding
+_Spec = jax.sharding.PartitionSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+  """How many devices each axis of the mesh has."""
+
+  data: int = 0  # parts of a batch; 0: all devices that the others leave
+  fsdp: int = 1  # parts of parameters and optimizer, and of a batch
+  tensor: int = 1  # parts of heads, hidden units and vocabulary
+  min_size: int = 2**16  # elements; smaller arrays are whole on every device
+
+
+@dataclasses.dataclass(frozen=True)
+class Axes:
+  """Over which axes of the mesh each logical axis is split."""
+
+  slots: tuple[str, ...] = ("data", "fsdp", "tensor")  # what is played
+  batch: tuple[str, ...] = ("data", "fsdp")  # what is learned from
+  embed: tuple[str, ...] = ("fsdp",)
+  heads: tuple[str, ...] = ("tensor",)
+  hidden: tuple[str, ...] = ("tensor",)
+  vocab: tuple[str, ...] = ("tensor",)
+
+
+AXES = Axes()
+
+# The logical axes of a network's parameters, by the ends of their names.
+_LOGICAL = {
+  ("embed", "embedding"): ("vocab", "embed"),
+  ("lm_head", "kernel"): ("embed", "vocab"),
+  ("query", "kernel"): ("embed", "heads"),
+  ("key", "kernel"): ("embed", "heads"),
+  ("value", "kernel"): ("embed", "heads"),
+  ("output", "kernel"): ("heads", "embed"),
+  ("gate", "kernel"): ("embed", "hidden"),
+  ("up", "kernel"): ("embed", "hidden"),
+  ("down", "kernel"): ("hidden", "embed"),
+}
 
 
 def make_mesh(
-  axes: Mapping[str, int] | None = None,
+  config: MeshConfig = MeshConfig(),
   *,
   devices: Sequence[jax.Device] | None = None,
 ) -> jax.sharding.Mesh:
-  """Make a mesh over all devices.
+  """Make a mesh over all devices, its axes `data`, `fsdp` and `tensor`.
 
   Args:
-    axes: the size of each axis by name; one size may be -1, for all devices
-      that the others leave. One axis, `"data"`, over all devices if None.
+    config: the sizes of the axes.
     devices: the devices, those of all processes if None.
 
   Raises:
-    ValueError: if the sizes do not multiply to the number of devices.
+    UserError: if the sizes do not multiply to the number of devices.
   """
   devices = jax.devices() if devices is None else list(devices)
-  axes = {"data": -1} if axes is None else dict(axes)
-  known = math.prod(size for size in axes.values() if size != -1)
-  sizes = [
-    len(devices) // max(known, 1) if s == -1 else s for s in axes.values()
-  ]
-  if math.prod(sizes) != len(devices) or list(axes.values()).count(-1) > 1:
-    raise ValueError(
-      f"the mesh {axes} does not fit {len(devices)} device(s): its sizes must"
-      " multiply to that number"
+  inner = config.fsdp * config.tensor
+  sizes = config.data or len(devices) // inner, config.fsdp, config.tensor
+  if math.prod(sizes) != len(devices):
+    raise values.UserError(
+      f"config.mesh: data={config.data}, fsdp={config.fsdp} and tensor="
+      f"{config.tensor} do not fit {len(devices)} device(s): they must "
+      "multiply to that number"
     )
   # Explicit axes, the default, are not understood by mctx and Linen.
   auto = (jax.sharding.AxisType.Auto,) * len(sizes)
-  return jax.make_mesh(sizes, tuple(axes), axis_types=auto, devices=devices)
+  names = "data", "fsdp", "tensor"
+  return jax.make_mesh(sizes, names, axis_types=auto, devices=devices)
 
 
-def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+def replicated(mesh: jax.sharding.Mesh) -> Sharding:
   """Return the sharding of what every device holds whole."""
-  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  return Sharding(mesh, _Spec())
 
 
-def batch(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
-  """Return the sharding that splits the leading axis over `"data"`."""
-  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+def slots(mesh: jax.sharding.Mesh) -> Sharding:
+  """Return the sharding of what is played: its leading axis is split."""
+  return Sharding(mesh, _Spec(AXES.slots))
+
+
+def batch(mesh: jax.sharding.Mesh) -> Sharding:
+  """Return the sharding of what is learned from: its leading axis is split."""
+  return Sharding(mesh, _Spec(AXES.batch))
+
+
+def num_parts(sharding: Sharding) -> int:
+  """Return in how many parts the leading axis is split."""
+  names = sharding.spec[0] if sharding.spec else ()
+  return math.prod(sharding.mesh.shape[name] for name in names)
+
+
+def from_parts(
+  shape: Sequence[int],
+  sharding: Sharding,
+  part: Callable[[tuple[slice, ...]], np.ndarray],
+) -> jax.Array:
+  """Return an array of which each process knows what is on its devices.
+
+  Args:
+    shape: of all of it.
+    sharding: where it goes.
+    part: returns what lies in the slices.
+  """
+  with jax.transfer_guard_host_to_device("allow"):  # it is meant
+    return jax.make_array_from_callback(tuple(shape), sharding, part)
+
+
+def put(tree: Any, sharding: Sharding) -> Any:
+  """Put values that all processes hold alike onto the devices of all.
+
+  Unlike `jax.device_put` no process asks the others whether that is so.
+
+  Args:
+    tree: NumPy arrays, numbers, or arrays on devices of this process.
+    sharding: of each leaf.
+  """
+
+  def place(x):
+    dtype = getattr(x, "dtype", None)
+    is_key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    data = np.asarray(jax.device_get(jax.random.key_data(x) if is_key else x))
+    array = from_parts(data.shape, sharding, lambda index: data[index])
+    if is_key:
+      return jax.random.wrap_key_data(array, impl=jax.random.key_impl(x))
+    return array
+
+  with jax.ensure_compile_time_eval():  # they are known while others trace
+    return jax.tree.map(place, tree)
 
 
 def shard_self_play(
@@ -54,23 +147,26 @@ def shard_self_play(
   """Run a function on every device, each on its part of the batch.
 
   No device waits for another: there is no collective inside, while a plain
-  `jit` over a split batch puts some into the loop of the search.
+  `jit` over a split batch puts some into the loop of the search. Parameters
+  that are split are gathered once, before it begins.
 
   Args:
     f: `f(params, *batched) -> batched`. `params` is whole on every device;
       every leaf of the other arguments and of the result has the batch as its
       leading axis. A random key is therefore an array of keys `[B]`.
-    mesh: has an axis `"data"`, whose size divides B.
+    mesh: whose number of devices divides B.
     **jit_options: passed to `jax.jit`, for instance `donate_argnums`.
   """
-  whole, split = replicated(mesh).spec, batch(mesh).spec
+  whole, split = replicated(mesh), slots(mesh)
 
   def on_every_device(params, *batched):
+    with jax.named_scope("gather_params"):
+      params = jax.lax.with_sharding_constraint(params, whole)
     return jax.shard_map(
       f,
       mesh=mesh,
-      in_specs=(whole,) + (split,) * len(batched),
-      out_specs=split,
+      in_specs=(whole.spec,) + (split.spec,) * len(batched),
+      out_specs=split.spec,
       check_vma=False,  # the check fails in the loops of mctx
     )(params, *batched)
 
@@ -86,28 +182,43 @@ def abstract(shapes: Any, places: Any) -> Any:
   )
 
 
-def fsdp(
-  abstract_tree: Any, mesh: jax.sharding.Mesh, *, min_size: int = 2**16
+def state(
+  abstract_tree: Any,
+  mesh: jax.sharding.Mesh,
+  *,
+  min_size: int = MeshConfig.min_size,
 ) -> Any:
-  """Return shardings that split large arrays over `"data"` (FSDP).
+  """Return the shardings of parameters and of what has their names.
 
   Args:
     abstract_tree: arrays or `jax.ShapeDtypeStruct`, those of a train state.
-    mesh: has an axis `"data"`.
+    mesh: from `make_mesh`.
     min_size: arrays with fewer elements are whole on every device.
 
   Returns:
-    The tree with a `NamedSharding` for each array: the largest dimension that
-    the size of `"data"` divides is split, the last of equals.
+    The tree with a `NamedSharding` for each array. A parameter whose logical
+    axes are known is split by `Axes`, as far as its dimensions are multiples;
+    of another array the largest dimension that the size of `"fsdp"` divides is
+    split, the last of equals.
   """
-  parts = mesh.shape["data"]
 
-  def sharding(array):
-    dims = [d for d, n in enumerate(array.shape) if n and n % parts == 0]
-    if parts == 1 or math.prod(array.shape) < min_size or not dims:
+  def split(size, names):
+    parts = math.prod(mesh.shape[name] for name in names)
+    return names if parts > 1 and size % parts == 0 else None
+
+  def sharding(path, array):
+    if math.prod(array.shape) < min_size:
+      return replicated(mesh)
+    ends = tuple(jax.tree_util.keystr((k,), simple=True) for k in path[-2:])
+    logical = _LOGICAL.get(ends, ())
+    if len(logical) == array.ndim:
+      axes = [getattr(AXES, name) for name in logical]
+      parts = map(split, array.shape, axes)
+      return Sharding(mesh, _Spec(*parts))
+    dims = [d for d, n in enumerate(array.shape) if split(n, AXES.embed)]
+    if not dims:
       return replicated(mesh)
     dim = max(dims, key=lambda d: (array.shape[d], d))
-    spec = jax.sharding.PartitionSpec(*[None] * dim, "data")
-    return jax.sharding.NamedSharding(mesh, spec)
+    return Sharding(mesh, _Spec(*[None] * dim, AXES.embed))
 
-  return jax.tree.map(sharding, abstract_tree)
+  return jax.tree_util.tree_map_with_path(sharding, abstract_tree)

@@ -22,6 +22,8 @@ class Row:
     tokens: `[n]`, tokens that the network processed for each problem.
     seconds: for all problems, compilation included if it came first.
     steps: mean number of steps of the solved ones.
+    pace: seconds a problem, of the batches after the first, which compiles; NaN
+      if there is none.
     budget: of the method.
     guidance: what scored its paths, if not what it is scored by by itself.
     calls: mean passes of the network a problem.
@@ -38,6 +40,7 @@ class Row:
   tokens: np.ndarray
   seconds: float
   steps: float
+  pace: float = float("nan")
   budget: int = 1
   guidance: str = ""
   calls: float = float("nan")
@@ -101,32 +104,78 @@ def _share(number: float | None) -> str:
   return "–" if number is None else f"{number:.1%}"
 
 
-def pairs(rows: list[Row], ratio: float = 1.25) -> Iterator[tuple[Row, Row]]:
-  """Yield the pairs of rows that spend about as much and may ask the same.
+# What is about equal of two methods that are compared.
+COSTS = {
+  "tokens": lambda row: float(row.tokens.mean()),
+  "wall time": lambda row: row.pace,
+}
+_MOST_PAIRS = 40  # that are read as a table
+
+
+def pairs(
+  rows: list[Row], cost: str = "tokens", ratio: float = 1.25
+) -> Iterator[tuple[Row, Row]]:
+  """Yield the pairs of rows that cost about as much and may ask the same.
 
   Args:
     rows: of the same problems.
-    ratio: how many times the mean tokens of the other, at most.
+    cost: one of `COSTS`.
+    ratio: how many times the cost of the other, at most.
   """
   for i, row in enumerate(rows):
     for other in rows[i + 1 :]:
-      spent = sorted([row.tokens.mean(), other.tokens.mean()])
+      spent = sorted([COSTS[cost](row), COSTS[cost](other)])
       if row.asks == other.asks and spent[1] <= ratio * spent[0]:
         yield row, other
 
 
-def at_equal_cost(rows: list[Row]) -> str:
-  """Return the pairs of methods that cost about the same, as a table."""
+def compared(rows: list[Row], cost: str) -> list[dict[str, Any]]:
+  """Return how the pairs of about equal cost differ, by McNemar's test."""
+  return [
+    {
+      "equal": cost,
+      "method": row.name,
+      "against": other.name,
+      "alone": int((row.solved & ~other.solved).sum()),
+      "other_alone": int((~row.solved & other.solved).sum()),
+      "p": measure.mcnemar(row.solved, other.solved),
+    }
+    for row, other in pairs(rows, cost)
+  ]
+
+
+def at_equal_cost(rows: list[Row], cost: str = "tokens") -> str:
+  """Return the pairs of methods that cost about the same, as a table.
+
+  Of more pairs than one reads, those of tree search.
+  """
+  found = compared(rows, cost)
+  if len(found) > _MOST_PAIRS:
+    found = [x for x in found if "mcts_" in x["method"] + x["against"]]
+  if not found:
+    return ""
   lines = [
     "| method | against | it alone solves | the other alone | p |",
     "|---|---|---|---|---|",
   ]
-  for row, other in pairs(rows):
-    one = (row.solved & ~other.solved).sum()
-    two = (~row.solved & other.solved).sum()
-    p = measure.mcnemar(row.solved, other.solved)
-    lines.append(f"| {row.name} | {other.name} | {one} | {two} | {p:.2g} |")
-  return "\n".join(lines) if len(lines) > 2 else ""
+  lines += [
+    f"| {x['method']} | {x['against']} | {x['alone']} | {x['other_alone']} "
+    f"| {x['p']:.2g} |"
+    for x in found
+  ]
+  return "\n".join(lines)
+
+
+def write_pairs(rows: list[Row], path) -> pathlib.Path:
+  """Write all pairs of about equal cost as CSV; return the path."""
+  path = pathlib.Path(path)
+  with path.open("w", newline="") as file:
+    names = ["equal", "method", "against", "alone", "other_alone", "p"]
+    writer = csv.DictWriter(file, names)
+    writer.writeheader()
+    for cost in COSTS:
+      writer.writerows(compared(rows, cost))
+  return path
 
 
 def figures(rows: list[Row]) -> dict[str, Any]:
@@ -138,6 +187,8 @@ def figures(rows: list[Row]) -> dict[str, Any]:
     low, high = measure.interval(int(row.solved.sum()), count)
     told[f"{name}_interval"] = [low, high]
     told[f"{name}_tokens"] = float(row.tokens.mean())
+    if np.isfinite(row.pace):
+      told[f"{name}_seconds_a_problem"] = row.pace
     told[f"{name}_permission"] = row.asks
     if row.coverage is not None:
       told[f"{name}_any_path"] = row.coverage
@@ -161,13 +212,13 @@ def write_csv(rows: list[Row], path) -> pathlib.Path:
     writer = csv.writer(file)
     writer.writerow(
       "method budget permission guidance problems solved low high any_path "
-      "steps tokens calls seconds calibration_error".split()
+      "steps tokens calls seconds pace calibration_error".split()
     )
     for row in rows:
       count = len(row.solved)
       low, high = measure.interval(int(row.solved.sum()), count)
       numbers = [row.share, low, high, row.coverage, row.steps]
-      numbers += [row.tokens.mean(), row.calls, row.seconds]
+      numbers += [row.tokens.mean(), row.calls, row.seconds, row.pace]
       numbers += [row.reliability and row.reliability[0]]
       named = [row.name, row.budget, row.asks, row.guidance, count]
       writer.writerow(

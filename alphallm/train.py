@@ -6,6 +6,10 @@ python -m alphallm.train --config configs/quickstart.py --workdir DIR
 
 The same command goes on with a run that was killed or stopped (SIGTERM and
 SIGINT: after the iteration, saved; exit code 143 or 130).
+
+It is given on every host of a pod, where all see the workdir; a signal to one
+process stops them all. The hosts may be others, or more or fewer, when it goes
+on.
 """
 
 import dataclasses
@@ -13,15 +17,32 @@ import pathlib
 import time
 
 import jax
+from absl import flags
 
-from alphallm import checkpoint, metrics, program, sharding
+from alphallm import checkpoint, hosts, metrics, profiling, program, sharding
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
 from alphallm.learning import curriculum, stages
 
+hosts.define_flags()
+PROFILE = flags.DEFINE_integer(
+  "profile",
+  0,
+  "Iterations to trace with jax.profiler, after the first of the process, into "
+  "WORKDIR/profile (for TensorBoard, or Perfetto).",
+  lower_bound=0,
+)
 
-def train(config, workdir: pathlib.Path) -> dict[str, float]:
+
+def train(
+  config, workdir: pathlib.Path, *, profile: int = 0
+) -> dict[str, float]:
   """Run or resume a training, and return its last figures.
+
+  Args:
+    config: of the run.
+    workdir: of the run, which all processes see.
+    profile: iterations of which process 0 writes a trace.
 
   Returns:
     The share of held-out problems solved by `greedy` decoding and by
@@ -37,10 +58,10 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
     Stopped: after SIGTERM or SIGINT, once the iteration is saved.
   """
   program.refuse_another_run(workdir, config)
-  begun = checkpoint.any_in(workdir / "checkpoints")
+  begun = hosts.agreed(checkpoint.any_in(workdir / "checkpoints"))
   configs, runs = config_lib.make_stages(config, workdir if begun else None)
   path = stages.Stages(configs)
-  run, mesh = runs[-1], sharding.make_mesh()
+  run, mesh = runs[-1], sharding.make_mesh(runs[-1].mesh)
   trainers = [trainer_lib.Trainer(run, mesh) for run in runs]
   refers = any(stage.refers_to_pretrained for stage in runs)
   if run.pretrained and (refers or not begun):
@@ -103,9 +124,12 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
         f"{workdir}",
         flush=True,
       )
-      with metrics.MetricWriter(
-        workdir, restored_step=start if begun else None
-      ) as writer:
+      with (
+        metrics.MetricWriter(
+          workdir, restored_step=start if begun else None
+        ) as writer,
+        profiling.Trace(workdir / "profile", start + 1, profile) as tracing,
+      ):
         state, figures = _loop(
           trainers,
           path,
@@ -117,6 +141,8 @@ def train(config, workdir: pathlib.Path) -> dict[str, float]:
           course,
           checkpointer,
           writer,
+          hosts.Largest(mesh),
+          tracing,
         )
   seconds = spent["train_seconds"]
   return figures | {
@@ -150,6 +176,8 @@ def _loop(
   course,
   checkpointer,
   writer,
+  largest,
+  tracing,
 ):
   """Iterate from `start` to the end; add to `spent`.
 
@@ -158,7 +186,7 @@ def _loop(
   """
   config = trainers[-1].run.train
   total = config.num_iterations
-  measurement = trainer_lib.Measurement(trainers[-1].run)
+  measurement = trainer_lib.Measurement(trainers[-1].run, trainers[-1].mesh)
   trainer, compiled_at = trainers[path.present], {start + 1}
   progress = metrics.Progress(total, "training")
   began = time.monotonic()
@@ -186,6 +214,8 @@ def _loop(
     writer.write(iteration, scalars | extra)
 
   for iteration in range(start, total):
+    tracing.before(iteration)
+    wish = largest(stop.wanted or 0)
     with jax.transfer_guard("disallow"):
       state, scalars = trainer.iterate(
         state, iteration, course and course.level(iteration)
@@ -198,7 +228,9 @@ def _loop(
       jax.block_until_ready(scalars)
       spent["compile_seconds"] += time.monotonic() - began
       began = time.monotonic()
-    stopping = stop.wanted and done < total
+    # A signal to one process alone waits for the next wish of all.
+    wanted = int(wish) if jax.process_count() > 1 else stop.wanted
+    stopping = wanted and done < total
     measures = done % config.evaluate_every == 0 or done == total
     saves = done % config.checkpoint_every == 0 or done == total or stopping
     if measures or saves or path.is_last(done):
@@ -237,7 +269,7 @@ def _loop(
       raise program.Stopped(
         f"stopped by a signal, saved at iteration {done} of {total}; the same "
         "command goes on from there",
-        stop.wanted,
+        wanted,
       )
   progress.close()
   return state, figures
@@ -249,8 +281,9 @@ def _words(figures: dict[str, float]) -> str:
 
 def main(argv) -> None:
   del argv
+  hosts.join()
   workdir = pathlib.Path(program.WORKDIR.value)
-  figures = train(program.CONFIG.value, workdir)
+  figures = train(program.CONFIG.value, workdir, profile=PROFILE.value)
   metrics.write_summary(
     workdir,
     figures,

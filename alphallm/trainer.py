@@ -20,6 +20,7 @@ from alphallm.learning import (
   replay,
 )
 from alphallm.models import transformer
+from alphallm.search import play
 
 
 @chex.dataclass(frozen=True)
@@ -46,23 +47,27 @@ class Trainer:
 
   Attributes:
     run: what it was made of.
+    mesh: the devices that it is on, which may be absent ones as long as nothing
+      is run.
     pretrained: the parameters of the run's pretrained model, where the first
       policy starts or the reference stays; `None` where neither needs them.
   """
 
   def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
-    devices = mesh.shape["data"]
-    for name, size in (
-      ("selfplay.num_slots", run.selfplay.num_slots),
-      ("learner.batch_size", run.learner.batch_size),
-    ):
-      if size % devices:
-        raise config_lib.UserError(
-          f"config.{name}={size} is no multiple of the {devices} devices"
-        )
-    self.run, self._mesh = run, mesh
+    self.run, self.mesh = run, mesh
     self.pretrained = None
-    self._whole, self._split = sharding.replicated(mesh), sharding.batch(mesh)
+    self._whole, self._slots = sharding.replicated(mesh), sharding.slots(mesh)
+    self._batch = sharding.batch(mesh)
+    for name, size, split in (
+      ("selfplay.num_slots", run.selfplay.num_slots, self._slots),
+      ("learner.batch_size", run.learner.batch_size, self._batch),
+    ):
+      parts = sharding.num_parts(split)
+      if size % parts:
+        raise config_lib.UserError(
+          f"config.{name}={size} is no multiple of {parts}, the number of "
+          "devices that it is split over"
+        )
     self._tx = learner.make_tx(run.learner)
     self._payer = judges.Payer(run)
     self._models = jax.device_put(self._payer.params, self._whole)
@@ -71,12 +76,10 @@ class Trainer:
     self._play = sharding.shard_self_play(
       self._player, mesh, donate_argnums=(1,)
     )
-    self._init_key, learn_key = jax.random.split(jax.random.key(run.seed))
-    # An argument of the program, which is the same for all seeds.
-    self._learn_key = jax.device_put(learn_key, self._whole)
+    self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
     self.problems = problems.Problems(run, mesh)
     self._shapes = jax.eval_shape(
-      self._init, self._init_key, self.problems.first()
+      self._init, self._init_key, self.problems.abstract()
     )
     self._places = self._shardings()
     self._learn = jax.jit(
@@ -99,20 +102,19 @@ class Trainer:
     if iteration:
       rng_key = jax.random.fold_in(rng_key, iteration)
     state = jax.jit(self._init, out_shardings=self._places)(
-      rng_key,
+      sharding.put(rng_key, self._whole),
       self.problems.first(iteration, level),
       self.pretrained if params is None else params,
     )
     if not self.run.learner.worked or iteration:
       return state
     buffer, credit = self._imitate(state.replay)
-    state = state.replace(replay=buffer, credit=credit)
-    return jax.device_put(state, self._places)
+    return state.replace(replay=buffer, credit=credit)
 
   def _imitate(self, buffer: replay.Replay):
     """Put worked answers into the buffer; return the steps that they pay for.
 
-    They are drawn apart from the problems of self-play.
+    They are drawn apart from the problems of self-play, by every process.
     """
     run = self.run
     rng = np.random.default_rng([run.seed, 0, run.learner.worked])
@@ -121,12 +123,18 @@ class Trainer:
       run.task, drawn, run.selfplay.num_targets
     )
     keep_key = jax.random.fold_in(self._init_key, 2)  # after the two of `_init`
-    examples, keep = self._examples(
-      *jax.tree.map(lambda x: x[:, None], (episodes, solved)), None, keep_key
-    )
-    buffer = replay.add(buffer, examples, keep)
     config = run.learner
-    return buffer, buffer.added * config.reuse / config.batch_size
+
+    def keep(buffer, episodes, solved, rng_key):
+      examples, keep = self._examples(
+        *jax.tree.map(lambda x: x[:, None], (episodes, solved)), None, rng_key
+      )
+      buffer = replay.add(buffer, examples, keep)
+      return buffer, buffer.added * config.reuse / config.batch_size
+
+    return jax.jit(keep, out_shardings=self._whole)(
+      buffer, *sharding.put((episodes, solved, keep_key), self._whole)
+    )
 
   def load_pretrained(self, path: pathlib.Path) -> None:
     """Read the parameters of a pretrained model onto their shardings.
@@ -144,15 +152,43 @@ class Trainer:
     """Return shapes and shardings of the state, for restoring."""
     return sharding.abstract(self._shapes, self._places)
 
+  def programs(self) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs `self_play` and `learn`, with abstract arguments."""
+    state, moves = self.abstract(), self.run.selfplay.num_moves
+    place = lambda sharding, tree: jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+    problems = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+        (x.shape[0], moves, *x.shape[1:]), x.dtype, sharding=x.sharding
+      ),
+      self.problems.abstract(),
+    )
+    play = (state.learner.params, state.slots, problems)
+    _, harvest = jax.eval_shape(self._play, *play)
+    reference = state.reference if self.run.has_reference else None
+    if self.run.refers_to_pretrained:
+      reference = state.learner.params
+    learn = (
+      state.learner,
+      state.replay,
+      state.credit,
+      place(self._slots, harvest),
+      *place(self._whole, (self._learn_key, np.int32(0))),
+      reference,
+    )
+    return {"self_play": (self._play, play), "learn": (self._learn, learn)}
+
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)
-    split = jax.tree.map(lambda _: self._split, self._shapes.slots)
-    if self.run.train.fsdp:
-      whole = whole.replace(
-        learner=sharding.fsdp(self._shapes.learner, self._mesh),
-        reference=sharding.fsdp(self._shapes.reference, self._mesh),
-      )
-    return whole.replace(slots=split)
+    split = lambda tree: sharding.state(
+      tree, self.mesh, min_size=self.run.mesh.min_size
+    )
+    return whole.replace(
+      learner=split(self._shapes.learner),
+      reference=split(self._shapes.reference),
+      slots=jax.tree.map(lambda _: self._slots, self._shapes.slots),
+    )
 
   def _init(
     self, rng_key: chex.PRNGKey, first: Any, params: Any = None
@@ -234,7 +270,7 @@ class Trainer:
       buffer,
       batch_key,
       num_steps,
-      self._split,
+      self._batch,
       self.run.task.augment if config.augment else None,
       reference,
       newest,
@@ -279,8 +315,7 @@ class Trainer:
       state.replay,
       state.credit,
       harvest,
-      self._learn_key,
-      jax.device_put(np.int32(iteration), self._whole),
+      *sharding.put((self._learn_key, np.int32(iteration)), self._whole),
       self._reference(reference),
       self._models,
     )
@@ -303,32 +338,55 @@ class Trainer:
 class Measurement:
   """Greedy decoding and tree search on a fixed set of held-out problems."""
 
-  def __init__(self, run: config_lib.Run):
+  def __init__(self, run: config_lib.Run, mesh: jax.sharding.Mesh):
     self._rng_key = jax.random.key(run.seed)
     self._problems = measure.held_out(
       run.task, run.train.num_eval_problems, run.train.eval_level
     )
-    self._batch_size = run.train.eval_batch_size
+    self._batch_size, self._mesh = run.train.eval_batch_size, mesh
     n = run.train.eval_simulations
     searches = {
       "greedy": config_lib.GREEDY,
       f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
+    # All devices run a solver, each on its problems.
     self._solvers = {
-      name: measure.solver(run.model.apply, run.task, search)
+      name: sharding.shard_self_play(
+        functools.partial(play.solve, run.model.apply, run.task, search),
+        mesh,
+        out_shardings=sharding.replicated(mesh),
+      )
       for name, search in searches.items()
     }
+
+  def programs(self, params: Any) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs by method, with such parameters and a first batch."""
+    count = min(self._batch_size, jax.tree.leaves(self._problems)[0].shape[0])
+    size = -(-count // self._mesh.size) * self._mesh.size
+    problems, _ = next(measure.batches(self._problems, size))
+    slots = sharding.slots(self._mesh)
+    batch = jax.random.split(self._rng_key, size), problems
+    like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=slots)
+    return {
+      name: (solve, (params, *jax.tree.map(like, batch)))
+      for name, solve in self._solvers.items()
+    }
+
+  def _put(self, solve):
+    slots = sharding.slots(self._mesh)
+    return lambda params, *batch: solve(params, *sharding.put(batch, slots))
 
   def __call__(self, params) -> dict[str, float]:
     """Return the share of problems solved, by method."""
     results = {}
     for name, solve in self._solvers.items():
       result = measure.run(
-        solve,
+        self._put(solve),
         params,
         self._rng_key,
         self._problems,
         batch_size=self._batch_size,
+        multiple=self._mesh.size,
       )
       results[name] = float(np.mean(result.solved))
     return results

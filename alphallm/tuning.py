@@ -50,7 +50,6 @@ class ScheduleConfig:
   num_eval_problems: int = 256  # held out, solved greedily and by a sample
   eval_batch_size: int = 256  # of these problems at a time
   validation_batches: int = 4
-  fsdp: bool = False  # parameters and optimizer split over the devices
 
   def __post_init__(self):
     for name in ("evaluate_every", "checkpoint_every"):
@@ -77,6 +76,7 @@ class Tuning:
     data: the options of the documents; its type says of which kind they are.
     tuning: how it learns.
     train: for how long.
+    mesh: on which devices.
     pretrained: where the first policy lies, if not random weights.
   """
 
@@ -86,6 +86,7 @@ class Tuning:
   data: Any
   tuning: TuningConfig
   train: ScheduleConfig
+  mesh: sharding.MeshConfig = sharding.MeshConfig()
   pretrained: pathlib.Path | None = None
 
   def source(self, split: base.Split) -> documents.Source:
@@ -135,6 +136,7 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
     UserError: if a value is missing, unknown or out of range.
   """
   settings = config.to_dict()
+  settings.setdefault("mesh", {})
   config_lib.check_rooms(settings, Tuning)
   options = dict(settings["data"])
   kind = options.pop("kind", None)
@@ -162,6 +164,7 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
     data=data,
     tuning=values.make(TuningConfig, "tuning", settings["tuning"]),
     train=values.make(ScheduleConfig, "train", settings["train"]),
+    mesh=values.make(sharding.MeshConfig, "mesh", settings["mesh"]),
     pretrained=source,
   )
 
@@ -170,14 +173,14 @@ class Tuner:
   """The jitted programs of a supervised run, and the state they carry."""
 
   def __init__(self, run: Tuning, mesh: jax.sharding.Mesh):
-    devices = mesh.shape["data"]
-    if run.tuning.batch_size % devices:
-      raise values.UserError(
-        f"config.tuning.batch_size={run.tuning.batch_size} is no multiple of "
-        f"the {devices} devices"
-      )
     self.run = run
     self._split = sharding.batch(mesh)
+    parts = sharding.num_parts(self._split)
+    if run.tuning.batch_size % parts:
+      raise values.UserError(
+        f"config.tuning.batch_size={run.tuning.batch_size} is no multiple of "
+        f"{parts}, the number of devices that it is split over"
+      )
     names = {f.name for f in dataclasses.fields(learner.LearnerConfig)}
     shared = {
       name: value
@@ -187,11 +190,9 @@ class Tuner:
     self._tx = learner.make_tx(learner.LearnerConfig(**shared))
     self._init_key = jax.random.key(run.seed)
     self._shapes = jax.eval_shape(self._init, self._init_key)
-    self._places = jax.tree.map(
-      lambda _: sharding.replicated(mesh), self._shapes
+    self._places = sharding.state(
+      self._shapes, mesh, min_size=run.mesh.min_size
     )
-    if run.train.fsdp:
-      self._places = sharding.fsdp(self._shapes, mesh)
     self.step = jax.jit(
       functools.partial(
         supervised.train_step, run.model.apply, self._tx, run.tuning.average

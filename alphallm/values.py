@@ -49,6 +49,8 @@ _MAY_BE_ZERO = {
   "selfplay.budget",
   "selfplay.group_size",
   "reward.length_budget",
+  "mesh.data",
+  "mesh.min_size",
   "tuning.warmup_steps",
   "tuning.final_rate",
   "tuning.b2",

@@ -153,7 +153,7 @@ def main():
   for seed in map(int, args.seeds.split(",")):
     params = first_policy(args, seed)
     run = config_lib.make_run(load("alphazero", args, seed))
-    measure = trainer_lib.Measurement(run)
+    measure = trainer_lib.Measurement(run, sharding.make_mesh())
     for name in names:
       points = curve(name, args, seed, params, measure)
       curves.setdefault(name, []).append(points)

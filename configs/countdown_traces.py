@@ -51,6 +51,12 @@ def get_config(size: str = "full"):
     weight_decay=0.01,
     average=0.99,  # decay per step of the average of the weights
   )
+  config.mesh = dict(
+    data=0,  # devices that batches are split over; 0: all that are left
+    fsdp=1,  # devices that parameters and batches are split over
+    tensor=1,  # devices that heads and hidden units are split over
+    min_size=2**16,  # elements of the smallest array that is split
+  )
   config.train = dict(
     num_steps=20_000,  # of the optimizer
     log_every=50,  # steps
@@ -59,7 +65,6 @@ def get_config(size: str = "full"):
     num_eval_problems=256,
     eval_batch_size=256,  # of these problems at a time
     validation_batches=2,
-    fsdp=False,  # split parameters and optimizer over the devices
   )
   if size == "full":
     return config

@@ -65,6 +65,12 @@ def get_config(size: str = "full"):
     learn_from="solutions",  # found in trees
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
+  config.mesh = dict(
+    data=0,  # devices that batches are split over; 0: all that are left
+    fsdp=1,  # devices that parameters and batches are split over
+    tensor=1,  # devices that heads and hidden units are split over
+    min_size=2**16,  # elements of the smallest array that is split
+  )
   config.train = dict(
     num_iterations=200,  # of self-play and learning
     evaluate_every=20,  # iterations
@@ -72,7 +78,6 @@ def get_config(size: str = "full"):
     num_eval_problems=256,
     eval_batch_size=64,
     eval_simulations=16,
-    fsdp=False,  # split parameters and optimizer over the devices
   )
   if size == "tiny":
     config.task.update(max_step_tokens=8, max_steps=3)

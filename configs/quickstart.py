@@ -51,6 +51,12 @@ def get_config():
     learn_from="solutions",  # found in trees; or "solved" episodes, or "all"
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
+  config.mesh = dict(
+    data=0,  # devices that batches are split over; 0: all that are left
+    fsdp=1,  # devices that parameters and batches are split over
+    tensor=1,  # devices that heads and hidden units are split over
+    min_size=2**16,  # elements of the smallest array that is split
+  )
   config.train = dict(
     num_iterations=50,  # of self-play and learning
     evaluate_every=10,  # iterations
@@ -58,7 +64,6 @@ def get_config():
     num_eval_problems=256,
     eval_simulations=16,
     eval_level=0,  # size of the problems measured; 0: all sizes
-    fsdp=False,  # split parameters and optimizer over the devices
     first_level=0,  # largest problems at first; 0: all from the start
     level_up=0.9,  # share of episodes solved at which the level rises
   )

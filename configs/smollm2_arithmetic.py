@@ -1,6 +1,7 @@
 """SmolLM2-135M on sums of two numbers of two digits, on one CPU core.
 
 --config configs/smollm2_arithmetic.py --config.model.pretrained=PATH
+--config configs/smollm2_arithmetic.py:three  numbers of three digits
 --config configs/smollm2_arithmetic.py:tiny   any tiny model, in seconds
 
 PATH is a model folder, a GGUF file or a name on the Hugging Face hub; the
@@ -11,13 +12,15 @@ from ml_collections import config_dict
 
 
 def get_config(size: str = "full"):
-  """Return the config; `size` is `full` or `tiny`."""
-  if size not in ("full", "tiny"):
-    raise ValueError(f"smollm2_arithmetic.py:{size}: give full or tiny")
+  """Return the config; `size` is `full`, `three` or `tiny`."""
+  if size not in ("full", "three", "tiny"):
+    raise ValueError(f"smollm2_arithmetic.py:{size}: give full, three or tiny")
   config = config_dict.ConfigDict()
   config.seed = 0
   config.task = dict(
     kind="Sums",
+    min_digits=2,  # of a number
+    max_digits=2,
     num_examples=3,  # sums with their answers, before the one asked
     max_prompt_tokens=48,
     max_step_tokens=3,  # of an answer: a space and two digits, then the rest
@@ -58,6 +61,12 @@ def get_config(size: str = "full"):
     learn_from="solutions",  # found in trees
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
+  config.mesh = dict(
+    data=0,  # devices that batches are split over; 0: all that are left
+    fsdp=1,  # devices that parameters and batches are split over
+    tensor=1,  # devices that heads and hidden units are split over
+    min_size=2**16,  # elements of the smallest array that is split
+  )
   config.train = dict(
     num_iterations=8,  # of self-play and learning
     evaluate_every=8,  # iterations
@@ -65,8 +74,9 @@ def get_config(size: str = "full"):
     num_eval_problems=64,
     eval_batch_size=64,
     eval_simulations=4,
-    fsdp=False,  # split parameters and optimizer over the devices
   )
+  if size == "three":
+    config.task.update(min_digits=3, max_digits=3, max_prompt_tokens=64)
   if size == "tiny":
     config.task.num_examples = 1
     config.search.update(num_simulations=2, num_candidates=3)

@@ -17,11 +17,14 @@ FLOORS = {
   "formats": 0,
   "models": 1,
   "tasks": 1,
+  "hosts": 2,
+  "profiling": 1,
   "sharding": 1,
   "checkpoint": 1,
   "metrics": 1,
   "ledger": 1,
   "compilation": 1,
+  "compiled": 1,
   "rewards": 2,
   "search": 3,
   "initialization": 3,
@@ -58,7 +61,10 @@ FLOORS = {
   "behaviours": 8,
   "vocabulary": 8,
   "solve": 10,
-  "preflight": 8,
+  "shapes": 7,
+  "forecast": 12,
+  "timing": 12,
+  "preflight": 13,
 }
 
 # What only some rooms may import.

@@ -14,7 +14,7 @@ import pytest
 import tiny_config
 from ml_collections import config_dict
 
-from alphallm import config, sharding, tuning
+from alphallm import config, rounds, sharding, tuning
 from alphallm import trainer as trainer_lib
 from alphallm.search import policies
 from alphallm.tasks import grade_school
@@ -285,6 +285,7 @@ def test_every_config_file_makes_a_run(load):
     if path.stem != "__init__":
       loaded = load(path.stem)
       make = tuning.make if "tuning" in loaded else config.make_run
+      make = rounds.make if "journey" in loaded else make
       make(loaded)
 
 

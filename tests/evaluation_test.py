@@ -76,6 +76,7 @@ def test_finished_problems_are_not_repeated(tmp_path, capsys):
   whole = Solver()
   expected, found = evaluate(tmp_path / "whole", {"a": whole, "b": whole})
   assert len(whole.keys) == 6 and found["b"].steps.shape == (N, 2, 3)
+  assert all(0 < row.pace < 1 for row in expected)
   first, second = Solver(), Solver(stops_after=1)
   solvers = {"a": first, "b": second}
   with pytest.raises(KeyboardInterrupt):

@@ -26,6 +26,7 @@ _FORKS.set_forkserver_preload(
 _OPTIONS = {
   "solve": {"needs": [], "takes": 1},
   "vocabulary": {"needs": ("corpus", "out")},
+  "preflight": {"needs": ("config",)},
 }
 
 

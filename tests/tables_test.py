@@ -46,6 +46,29 @@ def test_pairs_of_about_equal_cost():
   assert tables.at_equal_cost(rows[:2]) == ""
 
 
+def test_pairs_of_about_equal_wall_time(tmp_path):
+  rows = [row("a", [1, 1, 0]), row("b", [0, 0, 1]), row("c", [1] * 3)]
+  assert tables.at_equal_cost(rows, "wall time") == ""  # no pace is known
+  rows = [
+    dataclasses.replace(x, pace=pace, tokens=np.full(3, tokens))
+    for x, pace, tokens in zip(rows, (1.0, 1.2, 2.0), (1, 9, 9), strict=True)
+  ]
+  lines = tables.at_equal_cost(rows, "wall time").splitlines()
+  assert lines[2:] == ["| a | b | 2 | 1 | 1 |"]
+  path = tables.write_pairs(rows, tmp_path / "pairs.csv")
+  with path.open(newline="") as file:
+    found = [
+      (x["equal"], x["method"], x["against"]) for x in csv.DictReader(file)
+    ]
+  assert found == [("tokens", "b", "c"), ("wall time", "a", "b")]
+
+
+def test_of_many_pairs_those_of_tree_search_are_told():
+  rows = [row(f"vote_{i}", [1, 0]) for i in range(10)] + [row("mcts_4", [1, 1])]
+  lines = tables.at_equal_cost(rows).splitlines()[2:]
+  assert len(lines) == 10 and all("mcts_4" in line for line in lines)
+
+
 def test_the_table_as_csv(tmp_path):
   rows = [
     row("greedy", [1, 0]),

@@ -8,6 +8,7 @@ import typing
 from typing import Any, Literal
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
@@ -266,12 +267,13 @@ class Checkpointer:
         restored = self.restore(abstract_state, step, partial=partial)
       except errors.DamagedCheckpointError as error:
         reason = reason or error
-        print(
-          f"the checkpoint of step {step} is damaged ({error.reason}): trying"
-          " the one before it",
-          file=sys.stderr,
-          flush=True,
-        )
+        if jax.process_index() == 0:
+          print(
+            f"the checkpoint of step {step} is damaged ({error.reason}): trying"
+            " the one before it",
+            file=sys.stderr,
+            flush=True,
+          )
         continue
       self._set_aside([s for s in self.steps() if s > step])
       return restored
@@ -299,7 +301,13 @@ class Checkpointer:
 
   def _check_seal(self, step: int, *, quick: bool = False) -> None:
     # Before Orbax reads: it tells of damage in pages of logs.
-    reason = seal.broken(self._directory / str(step), quick=quick)
+    reason = None
+    if jax.process_index() == 0:
+      reason = seal.broken(self._directory / str(step), quick=quick)
+    if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(
+      np.asarray(reason is not None)
+    ):
+      reason = reason or "process 0 says how"
     if reason:
       raise self._damaged(step, reason)
 

@@ -75,7 +75,7 @@ def load(
     param_dtype: of the parameters, `dtype` if None.
     sharding: where the parameters go: a `jax.sharding.Sharding` for all of
       them, or a function from the abstract parameters to their shardings, such
-      as `alphallm.sharding.fsdp` of a mesh. The default device if None.
+      as `alphallm.sharding.state` of a mesh. The default device if None.
 
   Returns:
     The model and its parameters, which come through the memory of the host one
