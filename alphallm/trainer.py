@@ -69,10 +69,7 @@ class Trainer:
           "devices that it is split over"
         )
     self._tx = learner.make_tx(run.learner)
-    self._payer = judges.Payer(run)
-    self._models = jax.device_put(self._payer.params, self._whole)
-    self._player = players.Player(run)
-    self._guide = jax.device_put(self._player.params, self._whole)
+    self._payer, self._player = judges.Payer(run), players.Player(run)
     self._play = sharding.shard_self_play(
       self._player, mesh, donate_argnums=(1,)
     )
@@ -87,6 +84,11 @@ class Trainer:
       donate_argnums=(0, 1, 2),
       out_shardings=(self._places.learner, *[self._whole] * 3),
     )
+
+  @functools.cached_property
+  def _models(self) -> tuple[Any, Any]:
+    """The parameters of the models that guide and that pay, on the devices."""
+    return sharding.put((self._player.params, self._payer.params), self._whole)
 
   def init(
     self, level: int | None = None, *, params: Any = None, iteration: int = 0
@@ -164,7 +166,10 @@ class Trainer:
       ),
       self.problems.abstract(),
     )
-    play = (state.learner.params, state.slots, problems)
+    guide, models = place(
+      self._whole, (self._player.params, self._payer.params)
+    )
+    play = ((state.learner.params, guide), state.slots, problems)
     _, harvest = jax.eval_shape(self._play, *play)
     reference = state.reference if self.run.has_reference else None
     if self.run.refers_to_pretrained:
@@ -176,6 +181,7 @@ class Trainer:
       place(self._slots, harvest),
       *place(self._whole, (self._learn_key, np.int32(0))),
       reference,
+      models,
     )
     return {"self_play": (self._play, play), "learn": (self._learn, learn)}
 
@@ -308,7 +314,8 @@ class Trainer:
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    both = state.learner.params, self._guide
+    guide, models = self._models
+    both = state.learner.params, guide
     slots, harvest = self._play(both, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
@@ -317,7 +324,7 @@ class Trainer:
       harvest,
       *sharding.put((self._learn_key, np.int32(iteration)), self._whole),
       self._reference(reference),
-      self._models,
+      models,
     )
     state = RunState(
       learner=learned,
