@@ -41,6 +41,18 @@ def test_rounds_multiply():
   assert sorted(x.times for x in found if x.source == "exact") == [3, 5]
 
 
+def test_without_loops_it_is_what_the_compiler_counts():
+  f = jax.jit(lambda a, b, c: jnp.einsum("bij,bjk->bik", a @ b, c))
+  shapes = (3, 128, 64), (64, 128), (3, 128, 32)
+  compiled = f.lower(*map(jnp.ones, shapes)).compile()
+  works, _ = work.of(hlo.parse(compiled.as_text()), {})
+  cost = compiled.cost_analysis()
+  assert work.total(works, "flops") == cost["flops"]
+  np.testing.assert_allclose(
+    work.total(works, "bytes"), cost["bytes accessed"], rtol=0.25
+  )
+
+
 def test_a_loop_that_may_end_sooner_has_a_bound():
   m = jnp.ones((16, 16))
 
