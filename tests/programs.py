@@ -28,6 +28,8 @@ _OPTIONS = {
   "solve": {"needs": [], "takes": 1},
   "vocabulary": {"needs": ("corpus", "out")},
   "preflight": {"needs": ("config",)},
+  "roadmap": {"needs": ("workdir",)},
+  "scaling": {"needs": ("workdir",)},
 }
 
 
