@@ -23,7 +23,7 @@ UserError = values.UserError
 class TrainConfig:
   """How long a run is, and what it does on the way."""
 
-  num_iterations: int = 100  # of self-play and learning
+  num_iterations: int = 100  # of self-play and learning; 0: none
   evaluate_every: int = 10  # iterations
   checkpoint_every: int = 10  # iterations
   num_eval_problems: int = 256
@@ -88,6 +88,7 @@ _TASKS = (
   "Countdown",
   "Game24",
   "GradeSchool",
+  "Programs",
   "Sums",
   "Thoughts",  # about the problems of `source`, one of the others
 )

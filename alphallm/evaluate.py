@@ -8,6 +8,9 @@ python -m alphallm.evaluate --config configs/quickstart.py --workdir W
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     --methods auto,vote --budgets 4,16
 
+Without --methods, --budgets and --simulations a config that has a room
+`evaluation` says how its policy searches.
+
 Beside it stands the policy with which the training began. A run that has not
 begun, of a pretrained model, is measured as it is. What is measured is kept in
 the workdir: an evaluation that was stopped goes on with the same command.
@@ -28,6 +31,7 @@ from alphallm import (
   judges,
   methods,
   metrics,
+  phases,
   plots,
   program,
   runs,
@@ -94,22 +98,27 @@ _CHECKPOINT = flags.DEFINE_string(
 
 def main(argv) -> None:
   del argv
-  unknown = set(_METHOD_NAMES.value) - set(_METHODS)
+  simulations = _numbers("--simulations", _SIMULATIONS.value)
+  budgets = _BUDGETS.value and _numbers("--budgets", _BUDGETS.value)
+  names = list(_METHOD_NAMES.value)
+  flags_given = _METHOD_NAMES.present or _BUDGETS.present
+  chosen = phases.test_search(program.CONFIG.value)
+  if chosen and not (flags_given or _SIMULATIONS.present):
+    names, budgets = chosen
+  unknown = set(names) - set(_METHODS)
   if unknown:
     raise config_lib.UserError(
       f"--methods: {', '.join(sorted(unknown))} is none of "
       f"{', '.join(_METHODS)}"
     )
-  simulations = _numbers("--simulations", _SIMULATIONS.value)
-  budgets = _BUDGETS.value and _numbers("--budgets", _BUDGETS.value)
-  names = list(_METHOD_NAMES.value)
   if "all" in names:
     names = list(_ALL)
   tree_path = runs.tree_path()
   if tree_path and "mcts" not in names:
     raise config_lib.UserError("--tree: only mcts has one; see --methods")
   workdir = pathlib.Path(program.WORKDIR.value)
-  run = judges.guided(config_lib.make_run(program.CONFIG.value, workdir))
+  config = phases.plain(program.CONFIG.value, workdir)
+  run = judges.guided(config_lib.make_run(config, workdir))
   models, judging = judges.named_in(_GUIDANCE.value, workdir, run.task)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
@@ -147,7 +156,7 @@ def main(argv) -> None:
   evaluated = evaluation.Evaluation(
     run, problems, compared, matched=matched and "best_of_n" in names
   )
-  settings = json.dumps(program.CONFIG.value.to_dict(), sort_keys=True), judging
+  settings = json.dumps(config.to_dict(), sort_keys=True), judging
   kept = workdir / "evaluation"
   hidden = () if "mcts" in names else tuple(f"mcts_{n}" for n in simulations)
   before, first = [], "pretrained" if run.pretrained else "random weights"

@@ -218,21 +218,26 @@ def _export(folder: pathlib.Path, run: tuning.Tuning, params) -> None:
   folders.save(run.task.tokenizer, folder)
 
 
-def main(argv) -> None:
-  del argv
-  workdir = pathlib.Path(program.WORKDIR.value)
-  figures = finetune(program.CONFIG.value, workdir)
+def run(config, workdir: pathlib.Path) -> dict[str, float]:
+  """Learn, and write the summary; see `finetune`."""
+  figures = finetune(config, workdir)
   metrics.write_summary(
     workdir,
     figures,
     program="finetune",
-    config=program.CONFIG.value.to_dict(),
-    seeds=[program.CONFIG.value.seed],
+    config=config.to_dict(),
+    seeds=[config.seed],
   )
   print(
     f"after {figures['train_seconds']:.0f} s of learning: {words(figures)}; "
     f"the model is in {workdir / MODEL}, checkpoints and curves in {workdir}"
   )
+  return figures
+
+
+def main(argv) -> None:
+  del argv
+  run(program.CONFIG.value, pathlib.Path(program.WORKDIR.value))
 
 
 if __name__ == "__main__":

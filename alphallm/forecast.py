@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from alphallm import config as config_lib
 from alphallm import search as search_lib
@@ -14,6 +15,10 @@ from alphallm import trainer as trainer_lib
 from alphallm.compiled import hlo, roofline, work
 from alphallm.models import transformer
 from alphallm.search import tree_search
+
+# The programs of a run: a round of self-play, the steps of learning after it,
+# and the two of a measurement on the way, by decoding and by search.
+NAMES = ("self_play", "learn", "greedy", "mcts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Program:
     nodes: states that one run of it evaluates; 0: it learns.
     tokens: that one run decodes at most, or that a step of learning reads.
     held: bytes per device of the run's state that are among its arguments.
+    gathered: bytes of the parameters where each device collects them all.
     pages: bytes per device of keys and values while it searches.
   """
 
@@ -36,6 +42,7 @@ class Program:
   nodes: int
   tokens: int
   held: int
+  gathered: int
   pages: int
 
 
@@ -65,7 +72,7 @@ def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
 
 
 def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
-  """Return the programs of a run by name."""
+  """Return the programs of a run by their `NAMES`."""
   run, state, held = trainer.run, trainer.abstract(), state_bytes(trainer)
   play, learn = (trainer.programs()[name] for name in ("self_play", "learn"))
   slots, moves = run.selfplay.num_slots, run.selfplay.num_moves
@@ -85,6 +92,7 @@ def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
       nodes=0,
       tokens=run.learner.batch_size * tokens_of_example(state.replay.examples),
       held=sum(held.values()) - held["slots"],
+      gathered=0,
       pages=0,
     ),
   }
@@ -115,15 +123,12 @@ def _searching(run, function, search, moves, held, problems) -> Program:
   """Return a program that searches so many moves at most."""
   nodes = moves * (search.num_simulations + 1)
   beams = search.num_candidates * (run.task.max_step_tokens - 1)
-  found = search_lib.memory(
-    run.model.apply,
-    run.task,
-    search,
-    jax.eval_shape(
-      lambda key: transformer.init_params(run.model.config, key),
-      jax.random.key(0),
-    ),
-    problems,
+  params = function[1][0]
+  found = search_lib.memory(run.model.apply, run.task, search, params, problems)
+  size = sum(x.size for x in jax.tree.leaves(params))
+  width = jnp.dtype(run.model.config.dtype).itemsize
+  is_split = bytes_per_device(params) < sum(
+    x.size * x.dtype.itemsize for x in jax.tree.leaves(params)
   )
   return Program(
     *function,
@@ -131,6 +136,7 @@ def _searching(run, function, search, moves, held, problems) -> Program:
     nodes=nodes,
     tokens=nodes * beams,
     held=held,
+    gathered=size * width * is_split,
     pages=found["prompt"] + found["pages"],
   )
 

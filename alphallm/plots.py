@@ -4,7 +4,9 @@ import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
 
-from alphallm import metrics
+import numpy as np
+
+from alphallm import measure, metrics, scaling_laws
 
 Curve = Sequence[Mapping[str, float]]  # lines of metrics, measured ones
 
@@ -99,6 +101,44 @@ def against_tokens(
   return pathlib.Path(path)
 
 
+def successes(
+  bars: Mapping[str, Mapping[str, tuple[int, int]]], path
+) -> pathlib.Path | None:
+  """Draw shares of problems solved, with their intervals of 95%.
+
+  Args:
+    bars: by name, then by side (the same ones for all names), how many of how
+      many problems are solved.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(7, 1 + 0.4 * len(bars)))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  sides = list(next(iter(bars.values())))
+  height = 0.8 / len(sides)
+  for number, side in enumerate(sides):
+    places = [row + (number + 0.5) * height - 0.4 for row in range(len(bars))]
+    counts = [bar[side] for bar in bars.values()]
+    shares = [100 * solved / total for solved, total in counts]
+    ends = [measure.interval(solved, total) for solved, total in counts]
+    errors = [
+      [max(0, x - 100 * low) for x, (low, _) in zip(shares, ends, strict=True)],
+      [max(0, 100 * up - x) for x, (_, up) in zip(shares, ends, strict=True)],
+    ]
+    axes.barh(places, shares, height, xerr=errors, label=side, capsize=2)
+  axes.set_yticks(range(len(bars)), list(bars))
+  axes.invert_yaxis()
+  axes.set(xlabel="held-out problems solved, %", xlim=(0, 102))
+  axes.grid(alpha=0.3, axis="x")
+  axes.legend(fontsize="small")
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
 def compare(
   panels: Mapping[str, Mapping[str, Sequence[Curve]]],
   path,
@@ -179,5 +219,74 @@ def over_optimisation(
     for point in points
   )
   rooms[0].set_ylim(-0.5, 2 * most)
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
+def law(fitted: scaling_laws.Law, words: str, path) -> pathlib.Path | None:
+  """Draw the failures of each series and the fitted power law.
+
+  Args:
+    fitted: the law.
+    words: what grows along a series.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(6, 4.5))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  for number, series in enumerate(fitted.series):
+    compute = np.array(
+      [scaling_laws.compute_of(fitted.axis, c) for c in series]
+    )
+    failed = np.array([1 - cell.solved / cell.problems for cell in series])
+    color = f"C{number % 10}"
+    axes.plot(compute, failed, "o", color=color, markersize=3)
+    curve = fitted.failure(number, compute)
+    axes.plot(compute, curve, "-", color=color, alpha=0.5, linewidth=1)
+  low, high = fitted.interval
+  axes.set(
+    xscale="log",
+    yscale="log",
+    xlabel=f"FLOPs of the {scaling_laws.AXES[fitted.axis]}, by {words}",
+    ylabel="share of held-out problems failed",
+    title=f"exponent {fitted.exponent:.3f} ({low:.3f} to {high:.3f})",
+  )
+  axes.grid(alpha=0.3, which="both")
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
+def frontier(
+  points: Sequence[tuple[float, float]],
+  best: Sequence[tuple[float, float]],
+  path,
+) -> pathlib.Path | None:
+  """Draw success against total compute, and the best of it.
+
+  Args:
+    points: compute and share solved, of each cell.
+    best: the same, of those that no cheaper cell is as good as.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(6, 4.5))
+  if picture is None:
+    return None
+  axes = picture.subplots()
+  axes.plot(*zip(*points, strict=True), "o", markersize=3, alpha=0.4)
+  axes.step(*zip(*best, strict=True), where="post", color="C1")
+  axes.set(
+    xscale="log",
+    xlabel="FLOPs of training and test together",
+    ylabel="share of held-out problems solved",
+    ylim=(-0.02, 1.02),
+  )
+  axes.grid(alpha=0.3)
   picture.savefig(path)
   return pathlib.Path(path)

@@ -38,7 +38,7 @@ _LAYERS = flags.DEFINE_list(
   " one, and the figures are extended to it. For compilers in a hurry.",
 )
 _PROGRAMS = flags.DEFINE_list(
-  "programs", None, "Some of self_play, learn, greedy and mcts; all if None."
+  "programs", None, "Some of " + ", ".join(forecast.NAMES) + "; all if None."
 )
 
 
@@ -58,15 +58,9 @@ def preflight(config: Any) -> dict[str, Any]:
   run = _run(config)
   mesh, count = sharding.make_mesh(run.mesh, devices=devices), len(devices)
   whole = run.model.config.num_layers
-  depths = _depths(whole)
+  depths, names = _depths(whole), _names()
   trainer = trainer_lib.Trainer(run, mesh)
   made = forecast.programs(trainer)
-  names = _PROGRAMS.value or list(made)
-  unknown = set(names) - set(made)
-  if unknown:
-    raise config_lib.UserError(
-      f"--programs: {min(unknown)} is none of {', '.join(made)}"
-    )
   state = forecast.state_bytes(trainer)
   size = sum(x.size for x in jax.tree.leaves(trainer.abstract().learner.params))
   held = ", ".join(f"{name} {_size(n)}" for name, n in state.items() if n)
@@ -82,21 +76,9 @@ def preflight(config: Any) -> dict[str, Any]:
   ]
   results = {}
   for name in names:
-    one, ready = made[name], None
-    print(f"{name}: compiling", flush=True)
-    try:
-      if depths:
-        few = [forecast.foresee(p[name], run, chip)[0] for p in shallow]
-        told = forecast.extend(*few, depths, whole)
-        told["compile_seconds"] = sum(f["compile_seconds"] for f in few)
-      else:
-        told, ready = forecast.foresee(one, run, chip)
-    except MemoryError as error:
-      results[name] = {"fits": False, "reason": str(error)}
-    else:
-      results[name] = forecast.judged(
-        told, one, sum(state.values()), count, chip
-      )
+    print(f"{name}:", flush=True)
+    one, few = made[name], [programs[name] for programs in shallow]
+    results[name], ready = _foreseen(one, few, depths, trainer, chip)
     if ready and not _TOPOLOGY.value and results[name]["fits"]:
       seconds, counts = timing.run(name, trainer, one.arguments, ready)
       results[name]["measured"] = {"seconds": seconds} | forecast.rates(
@@ -113,6 +95,47 @@ def preflight(config: Any) -> dict[str, Any]:
   }
 
 
+def _foreseen(
+  one: forecast.Program,
+  shallow: list[forecast.Program],
+  depths: tuple[int, ...],
+  trainer: trainer_lib.Trainer,
+  chip: roofline.Chip,
+) -> tuple[dict[str, Any], jax.stages.Compiled | None]:
+  """Return the figures of a program, or the reason why it does not fit.
+
+  Args:
+    one: the program.
+    shallow: the same of networks with the `depths`, in place of the whole one.
+    depths: () for the whole network.
+    trainer: of the run.
+    chip: that it is compiled for.
+
+  Returns:
+    The figures; the program, if it has been compiled as a whole.
+  """
+  run, whole = trainer.run, trainer.run.model.config.num_layers
+  state, ready = sum(forecast.state_bytes(trainer).values()), None
+  least = state + one.gathered
+  if least > chip.memory:
+    reason = (
+      f"{_size(least)} of {_size(chip.memory)} at least: state "
+      f"{_size(state)}, parameters that each device collects whole "
+      f"{_size(one.gathered)}"
+    )
+    return {"fits": False, "needed": least, "reason": reason}, None
+  try:
+    if depths:
+      few = [forecast.foresee(program, run, chip)[0] for program in shallow]
+      told = forecast.extend(*few, depths, whole)
+      told["compile_seconds"] = sum(f["compile_seconds"] for f in few)
+    else:
+      told, ready = forecast.foresee(one, run, chip)
+  except MemoryError as error:
+    return {"fits": False, "reason": str(error)}, None
+  return forecast.judged(told, one, state, trainer.mesh.size, chip), ready
+
+
 def _devices() -> tuple[list[Any], roofline.Chip]:
   """Return the devices of --topology, or those at hand, and what they can."""
   if not _TOPOLOGY.value:
@@ -126,6 +149,17 @@ def _run(config: Any) -> config_lib.Run:
   if _SHAPE.value:
     return shapes.run_of(config.to_dict(), _SHAPE.value)
   return config_lib.make_run(config)
+
+
+def _names() -> list[str]:
+  """Return the names of --programs, all if it is not given."""
+  names = _PROGRAMS.value or list(forecast.NAMES)
+  for name in names:
+    if name not in forecast.NAMES:
+      raise config_lib.UserError(
+        f"--programs: {name} is none of {', '.join(forecast.NAMES)}"
+      )
+  return names
 
 
 def _depths(whole: int) -> tuple[int, ...]:

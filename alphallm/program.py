@@ -1,5 +1,6 @@
 """What the programs share: flags in, one line for bad input, one exit code."""
 
+import importlib.util
 import json
 import math
 import os
@@ -225,6 +226,21 @@ def _why_not_parsed(error: Exception, argv: list[str]) -> str:
   ]
   kind = "" if flag_is_wrong else f"{type(error).__name__}: "
   return f"--config={' '.join(paths)}: {kind}{last}"
+
+
+def load(path: pathlib.Path, argument: str) -> Any:
+  """Return the config of a file, as `--config=PATH:ARGUMENT` would.
+
+  Raises:
+    UserError: if there is none, or it refuses the argument.
+  """
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  try:
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument)
+  except (ImportError, OSError, ValueError) as error:
+    raise config_lib.UserError(f"{path}:{argument}: {error}") from error
 
 
 def _end(message, code: int = 1, *, together: bool = False) -> None:

@@ -29,6 +29,7 @@ from alphallm import (
   judges,
   metrics,
   models,
+  phases,
   program,
   runs,
   solving,
@@ -202,7 +203,8 @@ def _solve_problems(argv) -> None:
     )
   began = time.monotonic()
   workdir = pathlib.Path(program.WORKDIR.value)
-  run = judges.guided(config_lib.make_run(program.CONFIG.value, workdir))
+  config = phases.plain(program.CONFIG.value, workdir)
+  run = judges.guided(config_lib.make_run(config, workdir))
   simulations = run.train.eval_simulations
   if _SIMULATIONS.present:
     simulations = _SIMULATIONS.value

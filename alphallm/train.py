@@ -1,6 +1,7 @@
 """Train a policy by self-play: search, learn, measure.
 
-It begins with random weights, or with those of `config.model.pretrained`.
+It begins with random weights, with those of `config.model.pretrained`, or with
+those of a supervised phase, which comes first: see `alphallm.phases`.
 
 python -m alphallm.train --config configs/quickstart.py --workdir DIR
 
@@ -19,7 +20,15 @@ import time
 import jax
 from absl import flags
 
-from alphallm import checkpoint, hosts, metrics, profiling, program, sharding
+from alphallm import (
+  checkpoint,
+  hosts,
+  metrics,
+  phases,
+  profiling,
+  program,
+  sharding,
+)
 from alphallm import config as config_lib
 from alphallm import trainer as trainer_lib
 from alphallm.learning import curriculum, stages
@@ -108,7 +117,9 @@ def train(
       spent = {"train_seconds": 0.0, "compile_seconds": 0.0, "nodes": 0.0}
       figures = {}
     total = run.train.num_iterations
-    if start >= total:
+    if not total:
+      print("nothing is learned: the first policy is the last", flush=True)
+    elif start >= total:
       print(
         f"{workdir} has been trained for {start} iterations: nothing to do for "
         f"config.train.num_iterations={total}",
@@ -279,23 +290,36 @@ def _words(figures: dict[str, float]) -> str:
   return ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
 
 
-def main(argv) -> None:
-  del argv
-  hosts.join()
-  workdir = pathlib.Path(program.WORKDIR.value)
-  figures = train(program.CONFIG.value, workdir, profile=PROFILE.value)
+def run(config, workdir: pathlib.Path, *, profile: int = 0) -> dict[str, float]:
+  """Run the phases before, train, and write the summary; see `train`.
+
+  Args:
+    config: of the run, with its phases.
+    workdir: where it is kept.
+    profile: as of `train`.
+  """
+  plain = phases.prepare(config, workdir)
+  figures = train(plain, workdir, profile=profile)
   metrics.write_summary(
     workdir,
     figures,
     program="train",
-    config=program.CONFIG.value.to_dict(),
-    seeds=[program.CONFIG.value.seed],
+    config=config.to_dict(),
+    seeds=[config.seed],
   )
   print(
     f"after {figures['train_seconds']:.0f} s of training: "
     + _words({k: v for k, v in figures.items() if k.startswith(("gr", "mcts"))})
     + f"; checkpoints and curves are in {workdir}"
   )
+  return figures
+
+
+def main(argv) -> None:
+  del argv
+  hosts.join()
+  workdir = pathlib.Path(program.WORKDIR.value)
+  run(program.CONFIG.value, workdir, profile=PROFILE.value)
 
 
 if __name__ == "__main__":

@@ -116,14 +116,14 @@ def held_out(
 
 def train(
   config: reward_models.RewardConfig, workdir: pathlib.Path, name: str
-) -> tuple[pathlib.Path, dict[str, Any]]:
-  """Train a model; return its folder, W/rewards/NAME, and its figures.
+) -> dict[str, Any]:
+  """Train a model into W/rewards/NAME; return figures of what it has learnt.
 
   Raises:
     UserError: for a workdir without a policy, or with such a model already; or
-      if there is nothing to learn from, or to measure by.
+      if there is nothing to learn from.
   """
-  run, policy = reward_models.policy_of(workdir)
+  policy_run, policy = reward_models.policy_of(workdir)
   folder = workdir / "rewards" / name
   if checkpoint.any_in(folder / "checkpoints"):
     raise config_lib.UserError(
@@ -131,28 +131,75 @@ def train(
       "delete it"
     )
   print(f"{config.kind}: {reward_models.KINDS[config.kind]}", flush=True)
-  params, figures = reward_models.learn(config, run, policy)
+  params, figures = reward_models.learn(config, policy_run, policy)
   folder.mkdir(parents=True, exist_ok=True)
   settings = dataclasses.asdict(config)
   (folder / "config.json").write_text(json.dumps(settings, indent=1))
   with checkpoint.Checkpointer(folder / "checkpoints") as checkpointer:
     checkpointer.save(config.fit.num_steps, {"params": params})
+  return figures
+
+
+def judged(workdir: pathlib.Path, name: str) -> dict[str, float]:
+  """Return how good a trained model is on held-out problems.
+
+  Raises:
+    UserError: if there is nothing to measure by.
+  """
+  policy_run, policy = reward_models.policy_of(workdir)
+  config, params = reward_models.load(workdir, name)
   samples, right = held_out(
-    run,
+    policy_run,
     policy,
     config.num_held_out,
     config.num_samples,
     rules_propose=config.rules_propose,
   )
-  reward = reward_models.reward_of(config, run, params, policy)
+  reward = reward_models.reward_of(config, policy_run, params, policy)
   try:
-    figures |= figures_of(scores_of(reward, samples), samples, right)
+    return figures_of(scores_of(reward, samples), samples, right)
   except ValueError as error:
     raise config_lib.UserError(
-      f"{folder} is saved, but not measured: {error}, of "
+      f"{workdir}/rewards/{name} is saved, but not measured: {error}, of "
       f"config.num_held_out={config.num_held_out} problems"
     ) from error
-  return folder, figures
+
+
+def run(
+  config: reward_models.RewardConfig,
+  workdir: pathlib.Path,
+  name: str,
+  settings: dict[str, Any],
+) -> config_lib.UserError | None:
+  """Train a model, measure it, and write its summary; see `train`.
+
+  Args:
+    config: of the model.
+    workdir: of the policy's run.
+    name: of the model.
+    settings: of which the config was made.
+
+  Returns:
+    Why it could not be measured, if so.
+  """
+  figures, unmeasured = train(config, workdir, name), None
+  try:
+    figures |= judged(workdir, name)
+  except config_lib.UserError as error:
+    unmeasured = error
+  folder = workdir / "rewards" / name
+  metrics.write_summary(
+    folder,
+    figures,
+    program="train_reward",
+    config=settings,
+    seeds=[config.seed],
+  )
+  for key, value in figures.items():
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    print(f"  {key}: {text}")
+  print(f"the model and its figures are in {folder}", flush=True)
+  return unmeasured
 
 
 def main(argv) -> None:
@@ -169,18 +216,9 @@ def main(argv) -> None:
     )
   config = reward_models.make_config(settings)
   workdir = pathlib.Path(program.WORKDIR.value)
-  folder, figures = train(config, workdir, name)
-  metrics.write_summary(
-    folder,
-    figures,
-    program="train_reward",
-    config=program.CONFIG.value.to_dict(),
-    seeds=[config.seed],
-  )
-  for key, value in figures.items():
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-    print(f"  {key}: {text}")
-  print(f"the model and its figures are in {folder}")
+  unmeasured = run(config, workdir, name, program.CONFIG.value.to_dict())
+  if unmeasured:
+    raise unmeasured
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ class Trainer:
           "devices that it is split over"
         )
     self._tx = learner.make_tx(run.learner)
-    self._payer, self._player = judges.Payer(run), players.Player(run)
+    self._payer = judges.Payer(run)
+    self._player = players.Player(run)
     self._play = sharding.shard_self_play(
       self._player, mesh, donate_argnums=(1,)
     )
@@ -184,6 +185,16 @@ class Trainer:
       models,
     )
     return {"self_play": (self._play, play), "learn": (self._learn, learn)}
+
+  @functools.cached_property
+  def _models(self) -> Any:
+    """The parameters of the models that pay, on the devices."""
+    return sharding.put(self._payer.params, self._whole)
+
+  @functools.cached_property
+  def _guide(self) -> Any:
+    """The parameters of the model that guides the player, on the devices."""
+    return sharding.put(self._player.params, self._whole)
 
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)

@@ -109,13 +109,17 @@ class Tuning:
       return records.Records(self.data, self.task.tokenizer, split, seed)
     if isinstance(self.task, tasks.Questions):
       return records.WorkedAnswers(self.task, split, seed)
-    return rules.RandomSteps(self.task, split, seed)
+    solutions = None
+    if isinstance(self.data, rules.SolutionsConfig):
+      solutions = self.data
+    return rules.RandomSteps(self.task, split, seed, solutions)
 
 
 # What the kinds of `config.data` are made of.
 _DATA = {
   "traces": traces.TraceConfig,
   "rules": NoOptions,
+  "solutions": rules.SolutionsConfig,
   "worked": NoOptions,
   "records": records.RecordsConfig,
 }
@@ -155,8 +159,8 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
   )
   if kind in _NEEDS and not isinstance(task, _NEEDS[kind][0]):
     raise values.UserError(f"config.data.kind={kind!r} needs {_NEEDS[kind][1]}")
-  if kind == "rules":
-    consistency.check_proposes(task, "config.data.kind='rules'")
+  if kind in ("rules", "solutions"):
+    consistency.check_proposes(task, f"config.data.kind={kind!r}")
   return Tuning(
     seed=settings["seed"],
     task=task,

@@ -23,6 +23,7 @@ _MAY_BE_ZERO = {
   "search.policy.temperature",
   "train.first_level",
   "train.eval_level",
+  "train.num_iterations",
   "learner.warmup_steps",
   "learner.min_examples",
   "learner.final_rate",

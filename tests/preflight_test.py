@@ -5,6 +5,17 @@ import json
 import programs
 import pytest
 
+TINY = f"--config={programs.ROOT / 'configs' / 'gsm8k_qwen2.5.py'}:tiny"
+SHAPE = dict(
+  model_type="llama",
+  hidden_act="silu",
+  hidden_size=64,
+  num_attention_heads=4,
+  num_hidden_layers=8,
+  intermediate_size=128,
+  vocab_size=512,
+)
+
 
 def preflight(*args):
   return programs.run("preflight", f"--config={programs.CONFIG}", *args)
@@ -39,22 +50,10 @@ def test_every_program_is_run_here(tmp_path):
 def test_a_model_by_its_shape_on_a_pod(tmp_path):
   pytest.importorskip("libtpu")
   shape = tmp_path / "config.json"
-  shape.write_text(
-    json.dumps(
-      dict(
-        model_type="llama",
-        hidden_act="silu",
-        hidden_size=64,
-        num_attention_heads=4,
-        num_hidden_layers=8,
-        intermediate_size=128,
-        vocab_size=512,
-      )
-    )
-  )
+  shape.write_text(json.dumps(SHAPE))
   ended = programs.run(
     "preflight",
-    f"--config={programs.ROOT / 'configs' / 'gsm8k_qwen2.5.py'}:tiny",
+    TINY,
     "--topology=v5e-4",
     f"--shape={shape}",
     "--layers=1,2",
@@ -70,10 +69,18 @@ def test_a_model_by_its_shape_on_a_pod(tmp_path):
   assert "measured" not in figures
 
 
+def test_what_cannot_fit_is_not_compiled(tmp_path):
+  shape = tmp_path / "config.json"
+  shape.write_text(json.dumps(SHAPE | {"hidden_size": 2**20}))
+  ended = programs.run("preflight", TINY, f"--shape={shape}")
+  assert ended.code == 0, ended
+  assert ended.out.count("does not fit: ") == 4
+  assert "GiB at least: state " in ended.out
+
+
 def test_what_is_refused():
   for flag, words in (
     ("--programs=cat", "--programs: cat is none of self_play"),
-    ("--shape=qwen9", "--shape=qwen9 is no config.json"),
     ("--layers=1,2", "--layers=1,2: give two depths"),
   ):
     programs.assert_refused(preflight(flag), words)

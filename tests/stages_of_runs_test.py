@@ -32,8 +32,7 @@ class FakeTrainer:
   """Writes down its learner's name in numbers; counts iterations."""
 
   def __init__(self, run, mesh):
-    del mesh
-    self.run, self.pretrained = run, None
+    self.run, self.mesh, self.pretrained = run, mesh, None
     kind = type(run.objective).__name__
     self.number = {"Cloning": 1.0, "PPO": 2.0}[kind]
     self.room = 3 + (kind == "PPO") + (run.search.rules_propose)
@@ -61,7 +60,7 @@ class FakeTrainer:
 class FakeMeasurement:
   """The more a policy was trained, the better, up to a point."""
 
-  def __init__(self, run):
+  def __init__(self, run, mesh):
     pass
 
   def __call__(self, average):

@@ -130,7 +130,7 @@ def parse(text: str) -> Module:
       entry = head[1] if line.startswith("ENTRY") else entry
     elif line.startswith("}"):
       body = None
-    elif body is not None:
+    elif body is not None and " = " in line:
       instruction = _instruction(line.strip())
       body[instruction.name] = instruction
     elif line in ("FileNames", "FunctionNames", "FileLocations", "StackFrames"):

@@ -58,7 +58,8 @@ def loop(
 def _counted(module, computation, instruction) -> tuple[int, bool] | None:
   """Return how often a loop `while i < n and ...` goes round at most.
 
-  The i grows by 1. Beside it, whether that is all that the loop waits for.
+  Beside it, whether that is all that the loop waits for, and all is known of
+  i. What is not is taken as it takes longest: from 0, by 1.
   """
   (name,) = instruction.called("condition")
   condition = module.computations[name]
@@ -78,7 +79,9 @@ def _counted(module, computation, instruction) -> tuple[int, bool] | None:
       if bound is not None:
         place, stop = bound
         start = _start(computation, instruction, place)
-        return stop - start, is_all
+        step = _step(module, instruction, place)
+        is_all &= start is not None and step is not None
+        return -(-(stop - (start or 0)) // (step or 1)), is_all
   return None
 
 
@@ -89,26 +92,51 @@ def _bound(compare, scope) -> tuple[int, int] | None:
   if direction in ("GT", "GE"):
     sides = sides[::-1]
   (counter, _), (limit, _) = sides
-  if counter.opcode != "get-tuple-element" or limit.opcode != "constant":
+  if counter.opcode != "get-tuple-element":
     return None
   if direction not in ("LT", "LE", "GT", "GE"):
     return None
-  if not limit.literal.lstrip("-").isdigit():
+  stop = _number(limit)
+  if stop is None:
     return None
-  stop = int(limit.literal) + (direction in ("LE", "GE"))
-  return int(counter.text("index")), stop
+  return int(counter.text("index")), stop + (direction in ("LE", "GE"))
 
 
-def _start(computation, instruction, place) -> int:
-  """Return the number with which a loop begins to count; 0 if unknown."""
+def _start(computation, instruction, place) -> int | None:
+  """Return the number with which a loop begins to count, if it is known."""
   state = computation[instruction.operands[0]]
   if state.opcode != "tuple":
-    return 0
+    return None
   first = computation[state.operands[place]]
   while first.opcode in _SAME and first.operands:
     first = computation[first.operands[0]]
-  is_number = first.opcode == "constant" and first.literal.isdigit()
-  return int(first.literal) if is_number else 0
+  return _number(first)
+
+
+def _step(module, instruction, place) -> int | None:
+  """Return by how much a loop counts, if it is known."""
+  (name,) = instruction.called("body")
+  body = module.computations[name]
+  (root,) = (i for i in body.values() if i.is_root)
+  if root.opcode != "tuple":
+    return None
+  scope = _Scope(module, body)
+  made, scope = scope.settle(body[root.operands[place]], scope)
+  if made.opcode == "fusion":
+    scope, made = scope.enter(made)
+  if made.opcode != "add":
+    return None
+  sides = [scope.settle(*scope.of(made, side))[0] for side in (0, 1)]
+  steps = [_number(side) for side in sides if side.opcode == "constant"]
+  return steps[0] if len(steps) == 1 and steps[0] else None
+
+
+def _number(instruction) -> int | None:
+  """Return the whole number of a constant; None if it is none."""
+  is_number = instruction.opcode == "constant"
+  if is_number and re.fullmatch(r"-?\d+", instruction.literal):
+    return int(instruction.literal)
+  return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,10 @@
-"""Random legal steps as documents: a policy that knows the rules, no plan."""
+"""Random legal steps as documents: a policy that knows the rules, no plan.
 
+Of enough attempts at a problem some solve it; these are documents, too, of any
+task whose rules propose steps.
+"""
+
+import dataclasses
 import functools
 from typing import Any
 
@@ -14,6 +19,16 @@ from alphallm.tasks import base
 
 _BLOCK = 64  # problems drawn at a time
 
+# States, the step taken in each, and its length.
+Turns = tuple[types.State, chex.Array, chex.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class SolutionsConfig:
+  """How solutions are found."""
+
+  attempts: int = 64  # random episodes of each problem
+
 
 class RandomSteps:
   """A source of random play, of any task that proposes steps.
@@ -23,9 +38,28 @@ class RandomSteps:
   held-out problem of the split that is not asked for are left out.
   """
 
-  def __init__(self, task: base.Task, split: base.Split, seed: int):
+  def __init__(
+    self,
+    task: base.Task,
+    split: base.Split,
+    seed: int,
+    solutions: SolutionsConfig | None = None,
+  ):
+    """Prepare.
+
+    Args:
+      task: the environment.
+      split: of the problems.
+      seed: of all that is drawn.
+      solutions: of some attempts at each problem the shortest that solves it is
+        shown, and a problem that none solves gives no document; `None`: one
+        episode of each, whatever comes of it.
+    """
     self._task, self._split, self._seed = task, split, seed
-    self._play = jax.jit(jax.vmap(functools.partial(_play, task)))
+    play = lambda key, problem: _play(task, key, problem)[1]
+    if solutions is not None:
+      play = functools.partial(_shortest, task, solutions.attempts)
+    self._play = jax.jit(jax.vmap(play))
     self._block = functools.lru_cache(maxsize=4)(self._draw)
 
   def read(self, index: int) -> documents.Document | None:
@@ -58,8 +92,8 @@ class RandomSteps:
 
 def _play(
   task: base.Task, rng_key: chex.PRNGKey, problem: Any
-) -> tuple[types.State, chex.Array, chex.Array]:
-  """Return the states of a random episode and the step taken in each, `[D]`.
+) -> tuple[types.State, Turns]:
+  """Return the end of a random episode, and its turns, `[D]`.
 
   After its end steps have no tokens.
   """
@@ -74,4 +108,22 @@ def _play(
     return after, (state.replace(inner=()), step, length)
 
   keys = jax.random.split(rng_key, task.max_steps)
-  return jax.lax.scan(turn, task.init(problem), keys)[1]
+  return jax.lax.scan(turn, task.init(problem), keys)
+
+
+def _shortest(
+  task: base.Task, attempts: int, rng_key: chex.PRNGKey, problem: Any
+) -> Turns:
+  """Return the shortest of random episodes that solve; see `_play`.
+
+  Where none does, no step has tokens.
+  """
+  keys = jax.random.split(rng_key, attempts)
+  play = jax.vmap(lambda key: _play(task, key, problem))
+  end, (states, steps, lengths) = play(keys)
+  solved = end.terminated & (end.reward >= 1)
+  count = jnp.where(solved, jnp.sum(lengths > 0, axis=1), task.max_steps + 1)
+  state, step, length = jax.tree.map(
+    lambda x: x[jnp.argmin(count)], (states, steps, lengths)
+  )
+  return state, step, jnp.where(jnp.any(solved), length, 0)

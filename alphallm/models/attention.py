@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 _MASKED = -1e30
+_LEAST_BLOCK, _MOST_BLOCKS = 64, 8  # tokens of a block; blocks of a span
 
 
 @chex.dataclass(frozen=True)
@@ -122,6 +123,9 @@ def attend(
 ) -> chex.Array:
   """Attend to the span itself, causally, and to the segments.
 
+  The queries of long spans are taken in blocks, so that products with keys to
+  the right of a block, which nobody in it sees, are never computed.
+
   Args:
     queries: `[B, K, S, H, head_dim]`.
     own_kv: `[B, K, ...]`, H a multiple of G.
@@ -135,17 +139,50 @@ def attend(
   Returns:
     `[B, K, S, H, head_dim]`.
   """
+  size = queries.shape[2]
+  block = max(_LEAST_BLOCK, -(-size // _MOST_BLOCKS))
+  parts = []
+  for start in range(0, size, block):
+    stop = min(start + block, size)
+    first = 0 if window is None else max(0, start + 1 - window)
+    masks = [
+      mask if mask.shape[2] == 1 else mask[:, :, start:stop]
+      for _, mask in segments
+    ]
+    own = KeysValues(
+      keys=own_kv.keys[..., first:stop],
+      values=own_kv.values[..., first:stop, :],
+    )
+    mask = _causal(start, stop, first, window)
+    if documents is not None:
+      here, seen = documents[..., start:stop], documents[..., first:stop]
+      mask &= here[..., :, None] == seen[..., None, :]
+    held = [kv for kv, _ in segments]
+    pairs = [*zip(held, masks, strict=True), (own, mask)]
+    parts.append(_attend(queries[:, :, start:stop], pairs, cap))
+  return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=2)
+
+
+def _causal(start: int, stop: int, first: int, window: int | None):
+  """Return what tokens `start` to `stop` see of those from `first` on."""
+  place = jnp.arange(start, stop)[:, None]
+  seen = jnp.arange(first, stop)[None, :]
+  mask = seen <= place
+  if window is not None:
+    mask &= place - seen < window
+  return mask[None, None]
+
+
+def _attend(
+  queries: chex.Array,
+  parts: Sequence[tuple[KeysValues, chex.Array]],
+  cap: float | None,
+) -> chex.Array:
+  """Attend to keys and values where their masks say so; see `attend`."""
   b, k, s, h, d = queries.shape
-  g = own_kv.keys.shape[-3]
+  g = parts[-1][0].keys.shape[-3]
   q = (queries * d**-0.5).reshape(b, k, s, g, h // g, d)
   q = jnp.moveaxis(q, 3, 1)
-  causal = jnp.tril(jnp.ones((s, s), bool))
-  if window is not None:
-    causal &= ~jnp.tril(causal, -window)
-  causal = causal[None, None]
-  if documents is not None:
-    causal &= documents[..., :, None] == documents[..., None, :]
-  parts = [*segments, (own_kv, causal)]
   lead = lambda x: "bkg" if x.ndim == 5 else "bg"
 
   scores = []

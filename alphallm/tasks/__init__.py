@@ -7,6 +7,7 @@ from alphallm.tasks.game24 import Game24
 from alphallm.tasks.grade_school import GradeSchool
 from alphallm.tasks.imagination import Imagination
 from alphallm.tasks.long_thoughts import Thoughts
+from alphallm.tasks.programs import Programs
 from alphallm.tasks.proposals import Proposals
 from alphallm.tasks.puzzles import Puzzles
 from alphallm.tasks.questions import Questions
@@ -20,6 +21,7 @@ __all__ = [
   "GradeSchool",
   "Imagination",
   "Proposals",
+  "Programs",
   "Puzzles",
   "Questions",
   "Sums",

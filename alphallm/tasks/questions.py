@@ -187,18 +187,19 @@ class Questions(text.Text):
     responses, lengths = np.asarray(responses), np.asarray(lengths)
     hashes = np.zeros(lengths.shape, np.uint32)
     for place in np.argwhere(lengths > 0):
-      response = responses[tuple(place)][: lengths[tuple(place)]]
-      found = answers.extract(self.tokenizer.decode(response))
+      found = self.extract(responses[tuple(place)][: lengths[tuple(place)]])
       hashes[tuple(place)] = answers.hashed(found)
     return hashes
 
   def score(self, problems: list[Any], responses: list[np.ndarray]):
     """Return 1 for each response that ends in the right answer, else 0."""
     right = [self.answer_of(problem) for problem in problems]
-    found = [
-      answers.extract(self.tokenizer.decode(response)) for response in responses
-    ]
+    found = [self.extract(response) for response in responses]
     return np.asarray(answers.equal(right, found), np.float32)
+
+  def extract(self, response: np.ndarray) -> str | None:
+    """Return what a response answers, `None` if it does not."""
+    return answers.extract(self.tokenizer.decode(response))
 
   def answer_of(self, problem: text.Problem) -> str:
     """Return the right answer of one problem."""

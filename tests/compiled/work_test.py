@@ -5,6 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from alphallm.compiled import hlo, loops, work
 
@@ -41,6 +42,18 @@ def test_rounds_multiply():
   assert sorted(x.times for x in found if x.source == "exact") == [3, 5]
 
 
+def test_without_loops_it_is_what_the_compiler_counts():
+  f = jax.jit(lambda a, b, c: jnp.einsum("bij,bjk->bik", a @ b, c))
+  shapes = (3, 128, 64), (64, 128), (3, 128, 32)
+  compiled = f.lower(*map(jnp.ones, shapes)).compile()
+  works, _ = work.of(hlo.parse(compiled.as_text()), {})
+  cost = compiled.cost_analysis()
+  assert work.total(works, "flops") == cost["flops"]
+  np.testing.assert_allclose(
+    work.total(works, "bytes"), cost["bytes accessed"], rtol=0.25
+  )
+
+
 def test_a_loop_that_may_end_sooner_has_a_bound():
   m = jnp.ones((16, 16))
 
@@ -54,6 +67,51 @@ def test_a_loop_that_may_end_sooner_has_a_bound():
   works, (loop,) = read(f, jnp.ones((8, 16)))
   assert (loop.times, loop.source) == (7, "bound")
   assert work.total(works, "flops") == 7 * 2 * 8 * 16 * 16
+
+
+LOOP = """
+%body (t: (s32[])) -> (s32[]) {{
+  %t = (s32[]) parameter(0)
+  %i = s32[] get-tuple-element(%t), index=0
+  %k = s32[] constant({step})
+  %j = s32[] add(%i, %k)
+  ROOT %u = (s32[]) tuple(%j)
+}}
+
+%condition (t: (s32[])) -> pred[] {{
+  %t = (s32[]) parameter(0)
+  %i = s32[] get-tuple-element(%t), index=0
+  %n = s32[] constant({stop})
+  ROOT %c = pred[] compare({sides}), direction={direction}
+}}
+
+ENTRY %main (x: s32[]) -> (s32[]) {{
+  %x = s32[] {start}
+  %y = s32[] copy(%x)
+  %t = (s32[]) tuple(%y)
+  ROOT %w = (s32[]) while(%t), condition=%condition, body=%body
+}}
+"""
+
+
+@pytest.mark.parametrize(
+  ("changes", "times", "source"),
+  [
+    (dict(), 8, "exact"),
+    (dict(step=3), 3, "exact"),
+    (dict(direction="LE"), 9, "exact"),
+    (dict(sides="%n, %i", direction="GT"), 8, "exact"),
+    (dict(stop=1), 0, "exact"),
+    (dict(start="parameter(0)"), 10, "bound"),
+    (dict(direction="NE"), 1, "unknown"),
+  ],
+)
+def test_how_loops_count(changes, times, source):
+  given = dict(
+    step=1, stop=10, sides="%i, %n", direction="LT", start="constant(2)"
+  )
+  _, (loop,) = work.of(hlo.parse(LOOP.format(**given | changes)), {})
+  assert (loop.times, loop.source) == (times, source)
 
 
 def test_the_heaviest_branch_counts():

@@ -64,3 +64,15 @@ def test_no_held_out_state_is_shown(source):
   if task.context == "reset":
     for problem, turn in np.argwhere(hidden)[:5]:
       assert documents.read(problem * task.max_steps + turn) is None
+
+
+def test_solutions_end_at_their_targets():
+  task = tasks.Countdown(num_numbers=3, max_value=999, context="append")
+  some = rules.SolutionsConfig(attempts=128)
+  solutions = rules.RandomSteps(task, "train", 0, some)
+  found = [solutions.read(i) for i in range(40)]
+  assert sum(document is not None for document in found) > 20
+  whole = [parts for x in found if x and len(parts := split(task, x)) == 4]
+  assert len(whole) > 15  # the others end at a held-out state
+  for prompt, *_, last in whole:
+    assert last.strip().split("=")[1] == prompt.strip().split(":")[1]

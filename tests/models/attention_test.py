@@ -163,3 +163,31 @@ def test_empty_has_room_for_other_tokens():
   assert kv[0].keys.shape == (B, 4, G, D, 9)
   assert kv[0].values.shape == (B, 4, G, 9, D)
   assert kv[1].shape == (B, 4, 9, 2)
+
+
+# Blocks of 64, and of 75.
+@pytest.mark.parametrize(("size", "window"), [(150, None), (600, 40)])
+def test_long_spans_are_what_they_are_without_blocks(size, window):
+  rng = np.random.default_rng(size)
+  shape = (1, 2, size)
+  queries, own = draw(*shape, 2, 4), pair(1, 2, 2, size, 4)
+  documents = np.sort(rng.integers(1, 5, shape), axis=-1)
+  held = pair(1, 2, 5, 4)
+  masks = rng.random((1, 1, 1, 5)) < 0.5, rng.random((*shape, 5)) < 0.5
+  segments = [(held, mask) for mask in masks]
+  queries, own, segments = on_device((queries, own, segments))
+  place = np.arange(size)
+  seen = place[None] <= place[:, None]
+  if window is not None:
+    seen &= place[:, None] - place[None] < window
+  seen = seen[None, None] & (documents[..., :, None] == documents[..., None, :])
+  whole = unoptimized.jit(
+    lambda q, own, held, mask: attention._attend(q, [*held, (own, mask)], None)
+  )
+  found = unoptimized.jit(
+    lambda q, own, held, documents: attention.attend(
+      q, own, held, window=window, documents=documents
+    )
+  )(queries, own, segments, jnp.asarray(documents))
+  expected = whole(queries, own, segments, jnp.asarray(seen))
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,15 @@
+"""g1: a prompt that asks for titled steps; see `slots.py`."""
+
+from configs.recipes import slots
+
+
+def get_config(problems: str = "arithmetic"):
+  """Return the config; `problems` is TASK or TASK,SIZE."""
+  return slots.get_config(
+    problems,
+    initialization=slots.TITLED_STEPS,
+    reward=slots.NOTHING,
+    training_search=slots.NO_SEARCH,
+    learning=slots.NOTHING,
+    test_search=slots.TEST_SAMPLING,
+  )
