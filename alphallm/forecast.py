@@ -72,8 +72,18 @@ def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
 
 
 def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
-  """Return the programs of a run by their `NAMES`."""
-  run, state, held = trainer.run, trainer.abstract(), state_bytes(trainer)
+  """Return the programs of a run by their `NAMES`.
+
+  Raises:
+    UserError: for a run that plays by a strategy, whose loops are not known.
+  """
+  run = trainer.run
+  if run.selfplay.is_strategy:
+    raise config_lib.UserError(
+      f"config.selfplay.player={run.selfplay.player!r}: what is foreseen is "
+      "'search' or 'policy'"
+    )
+  state, held = trainer.abstract(), state_bytes(trainer)
   play, learn = (trainer.programs()[name] for name in ("self_play", "learn"))
   slots, moves = run.selfplay.num_slots, run.selfplay.num_moves
   devices = trainer.mesh.size
