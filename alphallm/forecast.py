@@ -72,8 +72,18 @@ def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
 
 
 def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
-  """Return the programs of a run by their `NAMES`."""
-  run, state, held = trainer.run, trainer.abstract(), state_bytes(trainer)
+  """Return the programs of a run by their `NAMES`.
+
+  Raises:
+    UserError: for a run that plays by a strategy, whose loops are not known.
+  """
+  run = trainer.run
+  if run.selfplay.is_strategy:
+    raise config_lib.UserError(
+      f"config.selfplay.player={run.selfplay.player!r}: what is foreseen is "
+      "'search' or 'policy'"
+    )
+  state, held = trainer.abstract(), state_bytes(trainer)
   play, learn = (trainer.programs()[name] for name in ("self_play", "learn"))
   slots, moves = run.selfplay.num_slots, run.selfplay.num_moves
   devices = trainer.mesh.size
@@ -81,6 +91,7 @@ def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
     "self_play": _searching(
       run,
       play,
+      state.learner.params,
       run.play_search,
       slots * moves,
       held["parameters"] + held["slots"],
@@ -107,6 +118,7 @@ def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
     made[name.split("_")[0]] = _searching(
       run,
       evaluation,
+      state.learner.average,
       search,
       size * run.task.max_steps,
       held["average"],
@@ -119,11 +131,10 @@ def _like(x, lead: int, axes: int):
   return jax.ShapeDtypeStruct((lead, *x.shape[axes:]), x.dtype)
 
 
-def _searching(run, function, search, moves, held, problems) -> Program:
+def _searching(run, function, params, search, moves, held, problems) -> Program:
   """Return a program that searches so many moves at most."""
   nodes = moves * (search.num_simulations + 1)
   beams = search.num_candidates * (run.task.max_step_tokens - 1)
-  params = function[1][0]
   found = search_lib.memory(run.model.apply, run.task, search, params, problems)
   size = sum(x.size for x in jax.tree.leaves(params))
   width = jnp.dtype(run.model.config.dtype).itemsize

@@ -42,11 +42,11 @@ def run(
     return seconds, {}
   params = state.learner.params
   if name == "self_play":
-    slots = [state.slots]
+    slots, both = [state.slots], (params, _zeros(arguments[0][1]))
     played = trainer.problems.of_round(0, params)
 
     def following():
-      return params, slots.pop(), played
+      return both, slots.pop(), played
 
     def keep(result):
       slots.append(result[0])  # the slots before were given away
@@ -66,10 +66,8 @@ def run(
 
 def _learning(state, arguments) -> Callable[[], tuple[Any, ...]]:
   """Return what makes the arguments of one step of learning."""
-  *_, harvest, key, number, reference = arguments
-  zeros = lambda tree: jax.tree.map(
-    lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), tree
-  )
+  *_, harvest, key, number, reference, models = arguments
+  models = _zeros(models)
   key = jax.device_put(jax.random.key(0), key.sharding)
   credit = np.float32(1.0)
 
@@ -81,13 +79,20 @@ def _learning(state, arguments) -> Callable[[], tuple[Any, ...]]:
       learner,
       buffer.replace(added=full),
       jax.device_put(credit, state.credit.sharding),
-      zeros(harvest),
+      _zeros(harvest),
       key,
       jax.device_put(np.int32(0), number.sharding),
       None if reference is None else jax.tree.map(jnp.copy, learner.params),
+      models,
     )
 
   return following
+
+
+def _zeros(tree: Any) -> Any:
+  return jax.tree.map(
+    lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), tree
+  )
 
 
 def _timed(f, following) -> tuple[float, Any]:

@@ -1,5 +1,6 @@
 """Runs the programs as processes, forked from one that has imported them."""
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -142,4 +143,7 @@ def _program(name, args, paths, before, max_file_bytes, devices):
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes,) * 2)
   from alphallm import program
 
-  program.run(module.main, **_OPTIONS.get(name, {}))
+  try:
+    program.run(module.main, **_OPTIONS.get(name, {}))
+  finally:
+    atexit._run_exitfuncs()  # which a fork would leave out
