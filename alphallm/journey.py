@@ -31,12 +31,11 @@ def travel(config: Any, workdir: pathlib.Path) -> list[dict[str, Any]]:
   for number in range(parts.journey.num_rounds + 1):
     folder = workdir / f"round_{number}"
     path = folder / _MEASURED
-    if number:
-      learnt = _learn(parts, workdir, number)
     if not path.exists():
+      learnt = _learn(parts, workdir, number) if number else {}
       print(f"round {number}: measuring", flush=True)
       found = rounds.Round(parts, workdir, number).measure(thoughts=number > 0)
-      metrics.write_json(path, found | (learnt if number else {}))
+      metrics.write_json(path, found | learnt)
     figures.append(json.loads(path.read_text()))
     print(f"round {number}: {_words(figures[-1])}", flush=True)
   return figures
