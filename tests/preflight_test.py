@@ -17,8 +17,9 @@ SHAPE = dict(
 )
 
 
-def preflight(*args):
-  return programs.run("preflight", f"--config={programs.CONFIG}", *args)
+def preflight(*args, config=f"--config={programs.CONFIG}"):
+  # Compilers take their time.
+  return programs.Running("preflight", config, *args).wait(900)
 
 
 def test_a_program_is_foreseen_and_run_here(tmp_path):
@@ -51,15 +52,14 @@ def test_a_model_by_its_shape_on_a_pod(tmp_path):
   pytest.importorskip("libtpu")
   shape = tmp_path / "config.json"
   shape.write_text(json.dumps(SHAPE))
-  ended = programs.run(
-    "preflight",
-    TINY,
+  ended = preflight(
     "--topology=v5e-4",
     f"--shape={shape}",
     "--layers=1,2",
     "--programs=self_play",
     "--config.learner.batch_size=4",
     f"--workdir={tmp_path}",
+    config=TINY,
   )
   assert ended.code == 0, ended
   summary = json.loads((tmp_path / "summary.json").read_text())
@@ -72,7 +72,7 @@ def test_a_model_by_its_shape_on_a_pod(tmp_path):
 def test_what_cannot_fit_is_not_compiled(tmp_path):
   shape = tmp_path / "config.json"
   shape.write_text(json.dumps(SHAPE | {"hidden_size": 2**20}))
-  ended = programs.run("preflight", TINY, f"--shape={shape}")
+  ended = preflight(f"--shape={shape}", config=TINY)
   assert ended.code == 0, ended
   assert ended.out.count("does not fit: ") == 4
   assert "GiB at least: state " in ended.out
