@@ -57,8 +57,7 @@ class Running:
     """
     self._folder = tempfile.TemporaryDirectory()
     folder = pathlib.Path(self._folder.name)
-    self.out = folder / "out"
-    self._paths = self.out, folder / "err"
+    self.out, self.err = self._paths = folder / "out", folder / "err"
     self.process = _FORKS.Process(
       target=_program,
       args=(

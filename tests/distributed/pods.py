@@ -1,6 +1,7 @@
 """Runs the training program as several processes on this machine."""
 
 import socket
+import time
 
 import programs
 
@@ -49,6 +50,18 @@ def start(workdir, processes, devices, *options) -> list[programs.Running]:
     )
     for index in range(processes)
   ]
+
+
+def wait_for_words(running, words, seconds=60) -> str:
+  """Return what a process that has ended said last, once it has these words.
+
+  They may be said for it, and then a little later.
+  """
+  deadline = time.monotonic() + seconds
+  while words not in (said := running.err.read_text()):
+    assert time.monotonic() < deadline, said
+    time.sleep(0.05)
+  return said.strip().splitlines()[-1]
 
 
 def train(workdir, processes, devices, *options) -> list[programs.Ended]:
