@@ -1,9 +1,12 @@
-"""The cache of compiled programs, kept from one run to the next."""
+"""Compiled programs: kept from one run to the next, and let go in time."""
 
 import os
 import pathlib
 
 import jax
+
+_MAPS = pathlib.Path("/proc/self/maps")
+_MOST_MAPS = 30_000  # of the 65,530 that Linux lets a process have
 
 
 def enable_compilation_cache(directory=None) -> pathlib.Path | None:
@@ -36,3 +39,13 @@ def enable_compilation_cache(directory=None) -> pathlib.Path | None:
     return None
   jax.config.update("jax_compilation_cache_dir", str(directory))
   return directory
+
+
+def let_programs_go() -> None:
+  """Drop what this process has compiled, once it holds many programs.
+
+  They are mapped into memory, each in many pieces, and a process that has more
+  maps than Linux allows is ended. What is needed again comes from the cache.
+  """
+  if _MAPS.exists() and _MAPS.read_text().count("\n") > _MOST_MAPS:
+    jax.clear_caches()

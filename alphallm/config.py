@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -107,15 +108,25 @@ def make_run(config: Any, workdir: pathlib.Path | None = None) -> Run:
 
 
 def run_of(
-  settings: dict[str, Any], workdir: pathlib.Path | None = None
+  settings: dict[str, Any],
+  workdir: pathlib.Path | None = None,
+  *,
+  make_parts: Callable[..., Any] | None = None,
 ) -> Run:
-  """Make the parts of a run of a config in plain values; see `make_run`."""
+  """Make the parts of a run of a config in plain values; see `make_run`.
+
+  Args:
+    settings: the config.
+    workdir: as of `make_run`.
+    make_parts: does what `make_policy_parts` does; `None`: that.
+  """
   settings = copy.deepcopy(settings)
   settings.pop("before", None)  # see `make_stages`
   settings.setdefault("reward", _OUTCOME)
   settings.setdefault("mesh", {})
   check_rooms(settings, Run)
-  source, task, shape = make_policy_parts(settings, workdir)
+  make_parts = make_parts or make_policy_parts
+  source, task, shape = make_parts(settings, workdir)
   training, what = kinds.make(settings["learner"])
   policy = make_policy(settings["search"].pop("policy", {"kind": "gumbel"}))
   guide = settings["search"].pop("process_reward", None)

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from alphallm import compilation, measure, methods, search, tables
 from alphallm import config as config_lib
 from alphallm import ledger as ledger_lib
-from alphallm import measure, methods, search, tables
 from alphallm.search import play
 
 _MOST_SAMPLES = 512  # of the best-of-N that spends what another method does
@@ -123,6 +123,7 @@ class Evaluation:
     rows, results = [], {}
     for method in self._methods:
       rows.append(self._measure(method, params, ledger, results))
+      compilation.let_programs_go()
     if self._sampled:
       rows.append(self._best_of_n(params, rows[-1], ledger))
     return rows, results

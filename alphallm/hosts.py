@@ -83,7 +83,7 @@ def _watch() -> None:
   """
   line = (
     f"alphallm: process {jax.process_index()} of {jax.process_count()} was "
-    "killed, or ended because it lost another; {GO_ON}"
+    f"killed, or ended because it lost another; {GO_ON}"
   )
   watcher = subprocess.Popen(
     ["sh", "-c", 'read -r word || echo "$0" >&2', line],

@@ -97,11 +97,14 @@ def make(config: Any) -> Journey:
       "config.search: trees that are written down need num_simulations above 0 "
       "and permission='checker', which tells where they end"
     )
-  return Journey(
-    journey=values.make(JourneyConfig, "journey", rooms["journey"]),
-    search=how,
-    settings=settings,
-  )
+  journey = values.make(JourneyConfig, "journey", rooms["journey"])
+  least = how.policy.least_simulations
+  if any(budget < least for budget in journey.budgets):
+    raise values.UserError(
+      f"config.journey.budgets={journey.budgets}: the policy of config.search "
+      f"needs at least {least} simulations"
+    )
+  return Journey(journey=journey, search=how, settings=settings)
 
 
 class Round:
@@ -196,11 +199,12 @@ class Round:
       thoughts: whether it has learnt to write any.
 
     Returns:
-      `greedy`, of steps without a tree; `mcts_N`; `imagined_N`, the same search
-      with the network in place of the environment; and `thought`, of greedy
-      thoughts; the shares that are solved. `curves`: points of mean tokens a
-      problem and the share solved: of the searches by their budgets, of
-      `thought` by the most tokens that a thought may have.
+      `greedy`, of steps without a tree; `mcts_N`, to which no rule proposes
+      steps; `imagined_N`, the same search with the network in place of the
+      environment; and `thought`, of greedy thoughts; the shares that are
+      solved. `curves`: points of mean tokens a problem and the share solved: of
+      the searches by their budgets, of `thought` by the most tokens that a
+      thought may have.
     """
     run, steps, train = self.run, self._steps, self.run.train
     problems = measure.held_out(steps, train.num_eval_problems)
@@ -223,6 +227,7 @@ class Round:
         self._parts.search,
         num_simulations=budget,
         policy=self._parts.search.policy.quiet(),
+        rules_propose=False,
       )
       right, tokens = solved(
         lambda *args, config=config: play.solve(
@@ -255,7 +260,6 @@ class Round:
     node, is counted as tokens.
     """
     run, steps = self.run, self._steps
-    config = dataclasses.replace(config, rules_propose=False)
 
     def plan(params, rng_keys, problems):
       task = tasks.Imagination(

@@ -137,7 +137,8 @@ def put(tree: Any, sharding: Sharding) -> Any:
       return jax.random.wrap_key_data(array, impl=jax.random.key_impl(x))
     return array
 
-  return jax.tree.map(place, tree)
+  with jax.ensure_compile_time_eval():  # they are known while others trace
+    return jax.tree.map(place, tree)
 
 
 def shard_self_play(

@@ -70,9 +70,7 @@ class Trainer:
         )
     self._tx = learner.make_tx(run.learner)
     self._payer = judges.Payer(run)
-    self._models = jax.device_put(self._payer.params, self._whole)
     self._player = players.Player(run)
-    self._guide = jax.device_put(self._player.params, self._whole)
     self._play = sharding.shard_self_play(
       self._player, mesh, donate_argnums=(1,)
     )
@@ -151,6 +149,47 @@ class Trainer:
   def abstract(self) -> RunState:
     """Return shapes and shardings of the state, for restoring."""
     return sharding.abstract(self._shapes, self._places)
+
+  def programs(self) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs `self_play` and `learn`, with abstract arguments."""
+    state, moves = self.abstract(), self.run.selfplay.num_moves
+    place = lambda sharding, tree: jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+    problems = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+        (x.shape[0], moves, *x.shape[1:]), x.dtype, sharding=x.sharding
+      ),
+      self.problems.abstract(),
+    )
+    guide, models = place(
+      self._whole, (self._player.params, self._payer.params)
+    )
+    play = ((state.learner.params, guide), state.slots, problems)
+    _, harvest = jax.eval_shape(self._play, *play)
+    reference = state.reference if self.run.has_reference else None
+    if self.run.refers_to_pretrained:
+      reference = state.learner.params
+    learn = (
+      state.learner,
+      state.replay,
+      state.credit,
+      place(self._slots, harvest),
+      *place(self._whole, (self._learn_key, np.int32(0))),
+      reference,
+      models,
+    )
+    return {"self_play": (self._play, play), "learn": (self._learn, learn)}
+
+  @functools.cached_property
+  def _models(self) -> Any:
+    """The parameters of the models that pay, on the devices."""
+    return sharding.put(self._payer.params, self._whole)
+
+  @functools.cached_property
+  def _guide(self) -> Any:
+    """The parameters of the model that guides the player, on the devices."""
+    return sharding.put(self._player.params, self._whole)
 
   def _shardings(self) -> RunState:
     whole = jax.tree.map(lambda _: self._whole, self._shapes)
@@ -322,18 +361,30 @@ class Measurement:
       "greedy": config_lib.GREEDY,
       f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
+    # All devices run a solver, each on its problems.
     self._solvers = {
-      name: self._split(
-        functools.partial(play.solve, run.model.apply, run.task, search)
+      name: sharding.shard_self_play(
+        functools.partial(play.solve, run.model.apply, run.task, search),
+        mesh,
+        out_shardings=sharding.replicated(mesh),
       )
       for name, search in searches.items()
     }
 
-  def _split(self, solve):
-    """Return a solver that all devices run, each on its problems."""
-    solve = sharding.shard_self_play(
-      solve, self._mesh, out_shardings=sharding.replicated(self._mesh)
-    )
+  def programs(self, params: Any) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Return the programs by method, with such parameters and a first batch."""
+    count = min(self._batch_size, jax.tree.leaves(self._problems)[0].shape[0])
+    size = -(-count // self._mesh.size) * self._mesh.size
+    problems, _ = next(measure.batches(self._problems, size))
+    slots = sharding.slots(self._mesh)
+    batch = jax.random.split(self._rng_key, size), problems
+    like = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=slots)
+    return {
+      name: (solve, (params, *jax.tree.map(like, batch)))
+      for name, solve in self._solvers.items()
+    }
+
+  def _put(self, solve):
     slots = sharding.slots(self._mesh)
     return lambda params, *batch: solve(params, *sharding.put(batch, slots))
 
@@ -342,7 +393,7 @@ class Measurement:
     results = {}
     for name, solve in self._solvers.items():
       result = measure.run(
-        solve,
+        self._put(solve),
         params,
         self._rng_key,
         self._problems,

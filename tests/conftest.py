@@ -19,16 +19,8 @@ compilation.enable_compilation_cache(
 )
 
 
-_MAPS = pathlib.Path("/proc/self/maps")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def let_programs_go():
-  """Drop what modules have compiled, once it is much.
-
-  Programs are mapped into memory, and Linux lets a process have 65,530 maps:
-  those of the whole suite would be nearly as many.
-  """
+  """Those of a module may go once it is done; of all there are too many."""
   yield
-  if _MAPS.exists() and _MAPS.read_text().count("\n") > 30_000:
-    jax.clear_caches()
+  compilation.let_programs_go()

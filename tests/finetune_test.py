@@ -145,7 +145,7 @@ def test_a_record_that_cannot_be_read_is_refused_in_one_line(tmp_path):
 @pytest.mark.slow
 def test_parameters_may_be_split_over_devices():
   config = countdown_traces.get_config("ci")
-  config.train.fsdp = True
+  config.mesh.min_size = 0
   tuner = tuning.Tuner(tuning.make(config), sharding.make_mesh())
   batch, _ = next(tuner.batches("train"))
   _, figures = tuner.step(tuner.init(), batch)

@@ -3,7 +3,7 @@
 import pytest
 import tiny_config
 
-from alphallm import config, methods
+from alphallm import config, methods, search
 from alphallm.search.strategies import budgets
 
 
@@ -21,6 +21,14 @@ def test_guidance_from_words(run):
       methods.guidance(words, run.task)
   with pytest.raises(config.UserError, match="--guidance: .*' Yes' is not one"):
     methods.guidance("self_evaluation", run.task)
+
+
+def test_models_guide_by_their_names(run):
+  model = search.guidance.outcome(lambda path: path.value, name="mine")
+  mixed = methods.guidance("0.5*mine+0.5*value", run.task, {"mine": model})
+  assert mixed.name == "0.5*mine+0.5*value" and mixed.needs_value
+  with pytest.raises(config.UserError, match="here: 'yours' is none.*, mine"):
+    methods.guidance("yours", run.task, {"mine": model}, where="here")
 
 
 def test_budgets_and_permissions(run):

@@ -1,5 +1,6 @@
 """Runs the programs as processes, forked from one that has imported them."""
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -26,8 +27,9 @@ _FORKS.set_forkserver_preload(
 _OPTIONS = {
   "solve": {"needs": [], "takes": 1},
   "vocabulary": {"needs": ("corpus", "out")},
-  "roadmap": {"needs": ["workdir"]},
-  "scaling": {"needs": ["workdir"]},
+  "preflight": {"needs": ("config",)},
+  "roadmap": {"needs": ("workdir",)},
+  "scaling": {"needs": ("workdir",)},
 }
 
 
@@ -42,7 +44,7 @@ class Ended(NamedTuple):
 class Running:
   """A program under way."""
 
-  def __init__(self, name, *args, before=None, max_file_bytes=None):
+  def __init__(self, name, *args, before=None, max_file_bytes=None, devices=1):
     """Start `python -m alphallm.NAME ARGS`.
 
     Args:
@@ -51,6 +53,7 @@ class Running:
       before: a function of a module, called with that of the program before it
         runs, to break something in it.
       max_file_bytes: no file can grow beyond.
+      devices: made of the host's cores.
     """
     self._folder = tempfile.TemporaryDirectory()
     folder = pathlib.Path(self._folder.name)
@@ -58,7 +61,14 @@ class Running:
     self._paths = self.out, folder / "err"
     self.process = _FORKS.Process(
       target=_program,
-      args=(name, list(map(str, args)), self._paths, before, max_file_bytes),
+      args=(
+        name,
+        list(map(str, args)),
+        self._paths,
+        before,
+        max_file_bytes,
+        devices,
+      ),
     )
     # The compiled programs are shared by all processes of the tests.
     cache = {
@@ -117,9 +127,12 @@ def _environment(changes):
       )
 
 
-def _program(name, args, paths, before, max_file_bytes):
+def _program(name, args, paths, before, max_file_bytes, devices):
   for path, number in zip(paths, (1, 2), strict=True):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+  os.environ["XLA_FLAGS"] += (
+    f" --xla_force_host_platform_device_count={devices}"
+  )
   os.chdir(ROOT)
   sys.path.insert(0, str(ROOT))
   sys.argv = [f"{name}.py", *args]
@@ -130,4 +143,7 @@ def _program(name, args, paths, before, max_file_bytes):
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes,) * 2)
   from alphallm import program
 
-  program.run(module.main, **_OPTIONS.get(name, {}))
+  try:
+    program.run(module.main, **_OPTIONS.get(name, {}))
+  finally:
+    atexit._run_exitfuncs()  # which a fork would leave out

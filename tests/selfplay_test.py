@@ -157,7 +157,7 @@ def on_eight_devices():
   expected = plain(unoptimized.jit(PLAY)(PARAMS, slots, problems))
 
   mesh = sharding.make_mesh()
-  split = jax.device_put((slots, problems), sharding.batch(mesh))
+  split = jax.device_put((slots, problems), sharding.slots(mesh))
   params = jax.device_put(PARAMS, sharding.replicated(mesh))
   run = sharding.shard_self_play(PLAY, mesh).lower(params, *split).compile()
   hlo = run.as_text()

@@ -12,21 +12,33 @@ from alphallm import compilation, sharding
 
 PROGRAM = """
 import jax, jax.numpy as jnp, numpy as np
-from alphallm import sharding
+from alphallm import sharding, values
 
+sizes = lambda **axes: tuple(
+  sharding.make_mesh(sharding.MeshConfig(**axes)).shape.values())
 mesh = sharding.make_mesh()
-assert mesh.shape == {"data": 8}
+assert mesh.axis_names == ("data", "fsdp", "tensor")
 assert set(mesh.axis_types) == {jax.sharding.AxisType.Auto}
-assert sharding.make_mesh({"data": -1, "model": 2}).shape == {
-  "data": 4, "model": 2}
-assert sharding.make_mesh(devices=jax.devices()[:2]).shape == {"data": 2}
-for axes in {"data": 3}, {"data": -1, "model": -1}, {"data": -1, "model": 3}:
+assert sizes() == (8, 1, 1) and sizes(fsdp=2, tensor=2) == (2, 2, 2)
+for axes in {"data": 3}, {"fsdp": 3}, {"fsdp": 16}, {"data": 4, "tensor": 4}:
   try:
-    sharding.make_mesh(axes)
-  except ValueError as error:
-    assert "does not fit 8 device(s)" in str(error)
+    sizes(**axes)
+  except values.UserError as error:
+    assert "do not fit 8 device(s)" in str(error)
   else:
     raise AssertionError(axes)
+several = sharding.make_mesh(sharding.MeshConfig(fsdp=2, tensor=2))
+assert sharding.num_parts(sharding.slots(several)) == 8
+assert sharding.num_parts(sharding.batch(several)) == 4
+assert sharding.num_parts(sharding.replicated(several)) == 1
+
+# What is put is what it was.
+there = sharding.put(
+  (np.arange(16), jax.random.split(jax.random.key(3), 8)),
+  sharding.slots(several))
+assert (there[0] == np.arange(16)).all()
+assert (there[1] == jax.random.split(jax.random.key(3), 8)).all()
+assert {x.data.shape for x in there[0].addressable_shards} == {(2,)}
 
 # A split batch gives what the whole batch gives, without a collective.
 def f(params, keys, x):
@@ -39,7 +51,7 @@ keys = jax.vmap(jax.random.fold_in, (None, 0))(
   jax.random.key(0), jnp.arange(16))
 x = jnp.arange(64.0).reshape(16, 4)
 play = sharding.shard_self_play(f, mesh, donate_argnums=2)
-split = jax.device_put((keys, x), sharding.batch(mesh))
+split = jax.device_put((keys, x), sharding.slots(mesh))
 lowered = play.lower(params, *split).compile().as_text()
 for word in "all-gather", "all-reduce", "all-to-all", "collective-permute":
   assert word not in lowered, word
@@ -48,17 +60,36 @@ assert split[1].is_deleted()
 expected = jax.jit(f)(params, keys, x)
 np.testing.assert_allclose(result["y"], expected["y"], rtol=1e-6)
 assert (result["keys"] == keys).all()
-assert result["y"].sharding.is_equivalent_to(sharding.batch(mesh), 2)
+assert result["y"].sharding.is_equivalent_to(sharding.slots(mesh), 2)
 
-# State is born sharded.
-init = lambda: {"kernel": jnp.ones((48, 1024)), "square": jnp.ones((512, 512)),
-                "bias": jnp.ones(1024), "odd": jnp.ones((333, 333)),
-                "step": jnp.int32(0)}
-shardings = sharding.fsdp(jax.eval_shape(init), mesh, min_size=2000)
+# Of parameters that are split only these are gathered, before the loop.
+play = sharding.shard_self_play(f, several)
+split = jax.device_put((keys, x), sharding.slots(several))
+params = jax.device_put(params, jax.sharding.NamedSharding(
+  several, jax.sharding.PartitionSpec("fsdp", "tensor")))
+text = play.lower(params, *split).compile().as_text()
+entry = text[text.index("ENTRY"):]
+gathers = [line for line in text.splitlines() if " all-gather(" in line]
+assert gathers and all(line in entry for line in gathers)
+assert all("gather_params" in line for line in gathers), gathers
+for word in "all-reduce", "all-to-all", "collective-permute":
+  assert f" {word}(" not in text, word
+np.testing.assert_allclose(play(params, *split)["y"], result["y"], rtol=1e-6)
+
+# State is born sharded: by names, or else by its largest dimension.
+init = lambda: {
+  "layer": {"up": {"kernel": jnp.ones((48, 1024)), "bias": jnp.ones(1024)},
+            "query": {"kernel": jnp.ones((64, 33))}},
+  "wide": jnp.ones((48, 1024)), "square": jnp.ones((512, 512)),
+  "odd": jnp.ones((333, 333)), "step": jnp.int32(0)}
+shardings = sharding.state(jax.eval_shape(init), several, min_size=2000)
 state = jax.jit(init, out_shardings=shardings)()
-shapes = {n: a.addressable_shards[0].data.shape for n, a in state.items()}
-assert shapes == {"kernel": (48, 128), "square": (512, 64), "bias": (1024,),
-                  "odd": (333, 333), "step": ()}, shapes
+shapes = jax.tree.map(lambda a: a.addressable_shards[0].data.shape, state)
+assert shapes == {
+  "layer": {"up": {"kernel": (24, 512), "bias": (1024,)},
+            "query": {"kernel": (32, 33)}},
+  "wide": (48, 512), "square": (512, 256), "odd": (333, 333), "step": ()
+}, shapes
 assert sharding.replicated(mesh).is_fully_replicated
 print("done")
 """
@@ -80,7 +111,7 @@ def test_on_eight_devices():
 def test_one_device_needs_no_split():
   mesh = sharding.make_mesh(devices=jax.devices()[:1])
   big = jax.ShapeDtypeStruct((1024, 1024), "float32")
-  assert sharding.fsdp(big, mesh).is_fully_replicated
+  assert sharding.state(big, mesh).is_fully_replicated
 
 
 CACHED = """

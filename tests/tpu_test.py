@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ COLLECTIVES = (
 )
 PROGRAM = """
 import dataclasses, functools, sys
-sys.path[:0] = sys.argv[3:]
+sys.path[:0] = sys.argv[4:]
 import conftest, jax, toy_task
 from jax.experimental import topologies
 from alphallm import search as strategies
@@ -29,8 +30,9 @@ from alphallm.search import play, tree_search
 
 topology = topologies.get_topology_desc(
   platform="tpu", topology_name=sys.argv[1])
-mesh = sharding.make_mesh(devices=topology.devices)
-assert mesh.shape == {"data": 8}
+mesh = sharding.make_mesh(
+  sharding.MeshConfig(fsdp=int(sys.argv[3])), devices=topology.devices)
+assert mesh.size == 8
 task = toy_task.Walk("append", max_steps=3)
 network = transformer.TransformerConfig(
   vocab_size=task.vocab_size, num_layers=2, embed_dim=32, num_heads=2,
@@ -46,10 +48,11 @@ def place(tree, sharding_):
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(
     x.shape, x.dtype, sharding=sharding_), tree)
 
-whole, split = sharding.replicated(mesh), sharding.batch(mesh)
+whole, split = sharding.replicated(mesh), sharding.slots(mesh)
 like = lambda f, *args: jax.eval_shape(f, *args)
-params = place(like(lambda key: transformer.init_params(network, key),
-                    jax.random.key(0)), whole)
+params = like(lambda key: transformer.init_params(network, key),
+              jax.random.key(0))
+params = jax.tree.map(place, params, sharding.state(params, mesh, min_size=512))
 keys = place(like(lambda: jax.random.split(jax.random.key(0), 32)), split)
 problems = place(task.sample_numpy(__import__("numpy").random.default_rng(0),
                                    32), split)
@@ -88,7 +91,7 @@ examples, _ = like(
 buffer = place(like(lambda e: replay.init(jax.tree.map(lambda x: x[0], e), 64),
                     examples), whole)
 state = like(functools.partial(learner.init, tx), params)
-state = jax.tree.map(place, state, sharding.fsdp(state, mesh, min_size=512))
+state = jax.tree.map(place, state, sharding.state(state, mesh, min_size=512))
 number = jax.ShapeDtypeStruct((), "int32", sharding=whole)
 key = place(like(lambda: jax.random.key(0)), whole)
 program = sys.argv[2]
@@ -120,12 +123,12 @@ print(compiled.memory_analysis(), file=sys.stderr)
 """
 
 
-def compiled(topology, program):
+def compiled(topology, program, fsdp=1):
   """Return the compiled text; print what memory it takes."""
   here = pathlib.Path(__file__).parent
   paths = [str(here), str(here.parent)]
   result = subprocess.run(
-    [sys.executable, "-c", PROGRAM, topology, program, *paths],
+    [sys.executable, "-c", PROGRAM, topology, program, str(fsdp), *paths],
     # libtpu would ask the network what machine it is on, and let one process
     # at a time load it.
     env=os.environ
@@ -185,5 +188,15 @@ def test_no_chip_waits_for_another(topology, program):
   [("v5e:2x4", "learn"), ("v6e:2x4", "learn"), ("v5e:2x4", "learn_ppo")],
 )
 def test_learns_on_sharded_parameters(topology, program):
-  text = compiled(topology, program)
+  text = compiled(topology, program, fsdp=8)
   assert [word for word in COLLECTIVES if word in text]
+
+
+@pytest.mark.slow
+def test_split_parameters_are_gathered_before_the_search():
+  text = compiled("v5e:2x4", "self_play", fsdp=4)
+  entry = text[text.index("ENTRY") :]
+  of_it = re.compile(rf" ({'|'.join(COLLECTIVES)})(-start)?\(")
+  lines = [line for line in text.splitlines() if of_it.search(line)]
+  assert lines and all(line in entry for line in lines), lines
+  assert all("gather_params" in line for line in lines), lines

@@ -15,7 +15,6 @@ from alphallm import (
   reward_data,
   reward_models,
   rewards,
-  search,
   train_reward,
 )
 from alphallm.rewards import training
@@ -117,20 +116,23 @@ def test_the_program_saves_what_guides_a_search(workdir):
   programs.assert_refused(
     programs.run(*command), "holds a reward model already"
   )
-  run, policy = reward_models.policy_of(workdir)
-  config, params = reward_models.load(workdir, "outcome")
+  config, _ = reward_models.load(workdir, "outcome")
   assert config.kind == "outcome" and config.fit.num_steps == 4
-  score = rewards.model.of_path(run.model.apply, params, run.task)
-  solve = search.best_of_n(
-    run.model.apply,
-    run.task,
-    num_samples=4,
-    guidance=search.guidance.outcome(score),
-    permission="rules",
+  command = (
+    "evaluate",
+    f"--config={programs.CONFIG}",
+    f"--workdir={workdir}",
+    "--methods=best_of_n",
+    "--budgets=2",
+    "--num_problems=4",
+    "--nobefore",
   )
-  problems = run.task.sample_numpy(np.random.default_rng(0), 4, "test")
-  result = jax.jit(solve)(policy, jax.random.key(0), problems)
-  assert result.solved.shape == (4,)
+  ended = programs.run(*command, "--guidance=outcome")
+  assert ended.code == 0, ended.err
+  kept = {path.stem for path in (workdir / "evaluation" / "after").iterdir()}
+  assert "best_of_n_2 checker outcome" in kept
+  ended = programs.run(*command, "--guidance=process")
+  programs.assert_refused(ended, "--guidance: 'process' is none of value")
 
 
 @pytest.mark.slow

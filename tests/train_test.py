@@ -66,9 +66,9 @@ def last_state(workdir, settings=None):
   return restored.step, plain
 
 
-def assert_same_run(workdir, finished):
+def assert_same_run(workdir, finished, last=last_state):
   """Check that two runs ended in the same state and measured the same."""
-  (step, state), (wanted_step, wanted) = map(last_state, (workdir, finished))
+  (step, state), (wanted_step, wanted) = map(last, (workdir, finished))
   assert step == wanted_step
   jax.tree.map(np.testing.assert_array_equal, state, wanted)
   lines, wanted = map(metrics.read_metrics, (workdir, finished))
@@ -277,12 +277,9 @@ def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
 
 def test_slots_that_the_devices_do_not_divide_are_refused():
   run = config.make_run(tiny_config.get_config())
-
-  class Mesh:
-    shape = {"data": 3}
-
+  three = jax.sharding.AbstractMesh((3, 1, 1), ("data", "fsdp", "tensor"))
   with pytest.raises(config.UserError, match="num_slots=16 is no multiple of"):
-    trainer_lib.Trainer(run, Mesh())
+    trainer_lib.Trainer(run, three)
 
 
 def test_signals_are_given_back():

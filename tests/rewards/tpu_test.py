@@ -1,4 +1,4 @@
-"""Compiles the losses of reward models, with gradients, for a TPU."""
+"""Compiles the losses of reward models, and what pays by them, for a TPU."""
 
 import os
 import pathlib
@@ -12,9 +12,10 @@ pytest.importorskip("libtpu")
 PROGRAM = """
 import sys
 sys.path[:0] = sys.argv[1:]
-import conftest, jax, numpy as np, solutions, toy_task
+import conftest, jax, numpy as np, solutions, some_episodes, toy_task
 from jax.experimental import topologies
-from alphallm import sharding
+from alphallm import rewards, sharding
+from alphallm.learning import payment
 from alphallm.models import transformer
 from alphallm.rewards import examples, training
 
@@ -41,11 +42,29 @@ for name, (loss, rows) in losses.items():
   compiled = jax.jit(jax.grad(loss)).lower(place(params), place(rows)).compile()
   assert "ENTRY" in compiled.as_text()
   print(name)
+
+model = dict(workdir="W", name="one")
+config = payment.make(dict(
+  kind="mixture", length_budget=4, shaping="value", parts=[
+    dict(kind="confidence", weight=0.5),
+    dict(kind="model", weight=0.5, dense=True, **model)]))
+
+def pay(params, episodes, done):
+  judge = payment.Judge(
+    reward=rewards.model.reward(apply_fn, params), potential=None)
+  return payment.of_done(
+    lambda some: payment.pay(config, {payment.Model(**model): judge},
+      apply_fn, params, some, discount=0.97), episodes, done, 4)
+
+episodes = place(some_episodes.make("reset", (4, 5)))
+compiled = jax.jit(pay).lower(place(params), *episodes).compile()
+assert "ENTRY" in compiled.as_text()
+print("payment")
 """
 
 
 @pytest.mark.slow
-def test_losses_compile_for_a_tpu():
+def test_losses_and_payment_compile_for_a_tpu():
   here = pathlib.Path(__file__).parent
   result = subprocess.run(
     [sys.executable, "-c", PROGRAM, *map(str, (here, *here.parents[:2]))],
@@ -60,4 +79,4 @@ def test_losses_compile_for_a_tpu():
     timeout=600,
   )
   assert result.returncode == 0, result.stderr[-3000:]
-  assert result.stdout.split() == ["state", "implicit", "expert"]
+  assert result.stdout.split() == ["state", "implicit", "expert", "payment"]

@@ -1,0 +1,59 @@
+"""Runs the training program as several processes on this machine."""
+
+import socket
+
+import programs
+
+# A step is one of four candidates, and no tree is searched, which would take
+# long to compile.
+CONFIG = (
+  f"--config={programs.CONFIG}",
+  "--config.search.num_simulations=0",
+  "--config.search.permission=rules",
+  "--config.learner.learn_from=solved",
+  "--config.learner.max_steps=5",
+  "--config.train.checkpoint_every=1",
+)
+LENGTH = "--config.train.num_iterations={}".format
+
+
+def unmeasured(module):
+  """Measure nothing, which saves the time to compile it."""
+
+  class Measurement:
+    def __init__(self, run, mesh):
+      pass
+
+    def __call__(self, params):
+      return {"greedy": 0.0, "mcts_3": 0.0}
+
+  module.trainer_lib.Measurement = Measurement
+
+
+def start(workdir, processes, devices, *options) -> list[programs.Running]:
+  """Start a training in some processes of so many devices each."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{free.getsockname()[1]}"
+  told = f"--coordinator={address}", f"--num_processes={processes}"
+  alone = processes == 1
+  return [
+    programs.Running(
+      "train",
+      *CONFIG,
+      f"--workdir={workdir}",
+      *(() if alone else (*told, f"--process_id={index}")),
+      *options,
+      before=unmeasured,
+      devices=devices,
+    )
+    for index in range(processes)
+  ]
+
+
+def train(workdir, processes, devices, *options) -> list[programs.Ended]:
+  """Train to the end in some processes of so many devices each."""
+  running = start(workdir, processes, devices, *options)
+  ended = [process.wait(900) for process in running]
+  assert all(one.code == 0 for one in ended), ended
+  return ended

@@ -1,0 +1,97 @@
+"""Tests of trainings in several processes, eight devices in all."""
+
+import random
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pods
+import pytest
+import tiny_config
+import train_test
+
+from alphallm import hosts
+
+pytestmark = pytest.mark.slow
+TOTAL = 5  # iterations: one to have enough examples, then five steps each
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """The workdir of a training by two processes of four devices."""
+  workdir = tmp_path_factory.mktemp("pods") / "whole"
+  first, second = pods.train(workdir, 2, 4, pods.LENGTH(TOTAL))
+  assert "8 cpu device(s)" in first.out
+  assert "training" not in second.out + second.err
+  return workdir
+
+
+def last_state(workdir):
+  settings = tiny_config.get_config()
+  settings.search.num_simulations = 0
+  settings.search.permission = "rules"
+  settings.learner.learn_from = "solved"
+  return train_test.last_state(workdir, settings)
+
+
+def assert_near(workdir, other, atol=1e-6):
+  """Check that two trainings came to the same parameters."""
+  (step, state), (other_step, wanted) = map(last_state, (workdir, other))
+  assert step == other_step and state.learner.step == wanted.learner.step
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=atol),
+    state.learner,
+    wanted.learner,
+  )
+
+
+def test_two_processes_train_as_one(whole, tmp_path):
+  pods.train(tmp_path / "one", 1, 8, pods.LENGTH(TOTAL))
+  assert last_state(whole)[1].learner.step == 20
+  assert_near(tmp_path / "one", whole)
+
+
+def test_a_signal_to_one_process_stops_all_at_one_iteration(whole, tmp_path):
+  workdir = tmp_path / "w"
+  running = pods.start(workdir, 2, 4, pods.LENGTH(TOTAL))
+  running[0].wait_for_lines(workdir / "metrics.jsonl", 2)
+  running[1].process.terminate()
+  for one in running:
+    ended = one.wait(900)
+    assert ended.code == 128 + signal.SIGTERM, ended
+    assert "stopped by a signal, saved at iteration" in ended.err
+  pods.train(workdir, 2, 4, pods.LENGTH(TOTAL))
+  train_test.assert_same_run(workdir, whole, last_state)
+
+
+@pytest.mark.parametrize("victim", range(2))
+def test_a_lost_process_ends_the_other(whole, tmp_path, victim):
+  workdir = tmp_path / "w"
+  running = pods.start(workdir, 2, 4, pods.LENGTH(TOTAL))
+  running[0].wait_for_lines(workdir / "metrics.jsonl", 3)
+  time.sleep(random.Random(victim).uniform(0, 1))
+  running[victim].process.kill()
+  began = time.monotonic()
+  ended = running[1 - victim].wait()
+  assert time.monotonic() - began < 2 * hosts.HEARTBEAT_SECONDS
+  assert ended.code != 0
+  assert hosts.GO_ON in ended.err.strip().splitlines()[-1]
+  pods.train(workdir, 2, 4, pods.LENGTH(TOTAL))
+  train_test.assert_same_run(workdir, whole, last_state)
+
+
+def test_a_run_goes_on_with_other_processes(whole, tmp_path):
+  for processes, devices in ((1, 8), (1, 1), (4, 2)):
+    workdir = tmp_path / f"{processes}x{devices}"
+    shutil.copytree(whole, workdir)
+    ended = pods.train(workdir, processes, devices, pods.LENGTH(TOTAL + 1))
+    assert f"resumed {workdir} at iteration {TOTAL}" in ended[0].out
+    assert_near(workdir, tmp_path / "1x8")
+
+
+def test_split_parameters_are_learned_as_whole_ones(whole, tmp_path):
+  mesh = [f"--config.mesh.{x}" for x in ("fsdp=2", "tensor=2", "min_size=0")]
+  pods.train(tmp_path / "split", 2, 4, pods.LENGTH(TOTAL), *mesh)
+  assert_near(tmp_path / "split", whole, atol=1e-5)
