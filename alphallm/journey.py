@@ -9,10 +9,12 @@ without a tree and without asking anyone. Round r lies in W/round_r, a run of
 `alphallm.finetune`; the same command goes on where it was stopped.
 """
 
+import copy
 import json
 import pathlib
 from typing import Any
 
+from alphallm import config as config_lib
 from alphallm import finetune, metrics, plots, program, rounds, values
 
 _MEASURED = "measured.json"  # of a round, what came of it
@@ -55,17 +57,25 @@ def _learn(parts, workdir, number) -> dict[str, float]:
 
 def _claim(workdir: pathlib.Path, config: Any) -> None:
   """Note the config in the workdir; refuse that of another journey."""
-  settings = config.to_dict()
-  settings["journey"].pop("num_rounds", None)  # there may be more
-  settings.pop("train")
+  lasting = copy.deepcopy(config)
+  with lasting.unlocked():
+    lasting.journey.num_rounds = 0  # there may be more
+  record = {
+    "fingerprint": config_lib.fingerprint(lasting),
+    "config": config.to_dict(),
+  }
   path = workdir / "journey.json"
-  text = json.dumps(settings, sort_keys=True)
-  if path.exists() and json.loads(path.read_text()) != json.loads(text):
+  try:
+    theirs = json.loads(path.read_text()) if path.exists() else record
+    is_another = theirs["fingerprint"] != record["fingerprint"]
+  except (ValueError, KeyError, TypeError) as error:
+    raise values.UserError(f"{path} is damaged; delete it") from error
+  if is_another:
     raise values.UserError(
       f"{workdir} holds a journey of another config (see {path}); give another "
       "--workdir"
     )
-  metrics.write_json(path, settings)
+  metrics.write_json(path, record)
 
 
 def _words(figures: dict[str, Any]) -> str:

@@ -86,11 +86,6 @@ class Trainer:
       out_shardings=(self._places.learner, *[self._whole] * 3),
     )
 
-  @functools.cached_property
-  def _models(self) -> tuple[Any, Any]:
-    """The parameters of the models that guide and that pay, on the devices."""
-    return sharding.put((self._player.params, self._payer.params), self._whole)
-
   def init(
     self, level: int | None = None, *, params: Any = None, iteration: int = 0
   ) -> RunState:
@@ -325,8 +320,7 @@ class Trainer:
     every, reference = self.run.learner.reference_every, state.reference
     if every and iteration % every == 0:
       reference = jax.tree.map(jnp.copy, state.learner.params)
-    guide, models = self._models
-    both = state.learner.params, guide
+    both = state.learner.params, self._guide
     slots, harvest = self._play(both, state.slots, played)
     learned, buffer, credit, scalars = self._learn(
       state.learner,
@@ -335,7 +329,7 @@ class Trainer:
       harvest,
       *sharding.put((self._learn_key, np.int32(iteration)), self._whole),
       self._reference(reference),
-      models,
+      self._models,
     )
     state = RunState(
       learner=learned,

@@ -159,6 +159,11 @@ def check(
       + ("'best'" if kind == "Cloning" else "'all' or 'solutions'"),
     ),
     (
+      how.worked and not is_outcome,
+      f"learner.worked={how.worked}: worked answers earn what the environment "
+      "pays, and config.reward is another",
+    ),
+    (
       play.is_strategy and follows,
       f"selfplay.player={play.player!r}: {kind} needs to know how probable "
       "each step was to those who played; give 'policy' or 'search'",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import programs
 import pytest
 
 from alphallm import hosts
@@ -15,14 +16,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from absl import flags
-from alphallm import hosts, values
+from alphallm import hosts
 hosts.define_flags()
 flags.FLAGS(sys.argv)
-try:
-  hosts.join()
-except values.UserError as error:
-  print(error)
-  hosts.end(1)
+hosts.join()
 
 import jax, numpy as np
 from alphallm import problems, sharding
@@ -106,9 +103,9 @@ def test_two_processes():
   ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, words):
-  process = start(*flags)
-  out, err = process.communicate(timeout=300)
-  assert process.returncode == 1 and words in out, err
+  config = f"--config={programs.CONFIG}"
+  ended = programs.run("train", config, "--workdir=/nowhere", *flags)
+  programs.assert_refused(ended, words)
 
 
 def test_one_process_asks_nobody():

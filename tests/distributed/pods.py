@@ -4,8 +4,8 @@ import socket
 
 import programs
 
-# Twenty steps in four iterations, in which a step is one of four candidates;
-# what is tested here compiles much otherwise.
+# A step is one of four candidates, and no tree is searched, which would take
+# long to compile.
 CONFIG = (
   f"--config={programs.CONFIG}",
   "--config.search.num_simulations=0",

@@ -79,6 +79,11 @@ def test_every_kind_has_a_config():
     ("cloning", {"learner.learn_from": "best"}, "needs most_per_problem"),
     ("cloning", {"learner.least_reward": 0.5}, "is of learn_from='best'"),
     ("cloning", {"reward": CONFIDENCE}, "asks the environment, and config"),
+    (
+      "alphazero",
+      {"reward": CONFIDENCE, "learner.worked": 8},
+      "worked answers earn what the environment pays",
+    ),
     ("tree_ppo", {"reward": CONFIDENCE}, "reward: TreePPO learns from the"),
     ("ppo", {"reward": SHAPED}, "reward.shaping: PPO learns values"),
     ("grpo", {"reward": SHAPED}, "reward.shaping: GRPO compares whole"),
