@@ -19,6 +19,11 @@ def trainer():
   return trainer_lib.Trainer(run, sharding.make_mesh(devices=jax.devices()[:1]))
 
 
+@pytest.fixture(scope="module")
+def made(trainer):
+  return forecast.programs(trainer)
+
+
 def test_bytes_of_the_state_are_those_that_it_has(trainer):
   state, told = trainer.init(), forecast.state_bytes(trainer)
   size = lambda tree: sum(
@@ -34,8 +39,8 @@ def test_bytes_of_the_state_are_those_that_it_has(trainer):
   assert told["reference"] == 0
 
 
-def test_nodes_and_tokens_of_the_programs(trainer):
-  run, made = trainer.run, forecast.programs(trainer)
+def test_nodes_and_tokens_of_the_programs(trainer, made):
+  run = trainer.run
   assert list(made) == ["self_play", "learn", "greedy", "mcts"]
   play = made["self_play"]
   assert play.nodes == 16 * 2 * 4
@@ -49,8 +54,8 @@ def test_nodes_and_tokens_of_the_programs(trainer):
   assert 0 < made["learn"].held < total
 
 
-def test_what_does_not_fit_does_not(trainer):
-  one = forecast.programs(trainer)["learn"]
+def test_what_does_not_fit_does_not(made):
+  one = made["learn"]
   told = {
     "memory": {"arguments": one.held, "temporaries": int(4e8)},
     "roofline_seconds": 2.0,
