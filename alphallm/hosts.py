@@ -1,6 +1,7 @@
 """The processes of a run: one on each host, or one alone."""
 
 import atexit
+import contextlib
 import os
 import subprocess
 import sys
@@ -117,12 +118,34 @@ def end(code: int, *, together: bool = False) -> NoReturn:
   sys.exit(code)
 
 
-def has_lost(error: jax.errors.JaxRuntimeError) -> bool:
-  """Return whether an error says that another process is gone."""
+@contextlib.contextmanager
+def telling_of_loss():
+  """Say in one line that another process is gone, where an error comes of it.
+
+  Raises:
+    UserError: that line.
+  """
+  try:
+    yield
+  except Exception as error:
+    if not (jax.distributed.is_initialized() and _is_of_loss(error)):
+      raise
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise values.UserError(
+      f"another process was lost ({reason}); {GO_ON}"
+    ) from error
+
+
+def _is_of_loss(error: BaseException | None) -> bool:
+  """Return whether an error, or one that it came of, is of collectives."""
   words = "Gloo", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat"
-  return jax.distributed.is_initialized() and any(
-    word in str(error) for word in words
-  )
+  while error is not None:
+    if isinstance(error, TimeoutError):  # of a checkpoint of all
+      return True
+    if any(word in str(error) for word in words):
+      return True
+    error = error.__cause__ or error.__context__
+  return False
 
 
 def agreed(value: bool) -> bool:

@@ -172,7 +172,8 @@ def run(
       _end(f"{argv[1 + takes]!r} is no flag; see --help")
     try:
       compilation.enable_compilation_cache()
-      main(argv)
+      with hosts.telling_of_loss():
+        main(argv)
     except (config_lib.UserError, checkpoint.CheckpointError) as error:
       _end(error)
     except Stopped as error:
@@ -184,12 +185,9 @@ def run(
       where = error.filename or f"--workdir={WORKDIR.value}"
       _end(f"{where}: {error.strerror or error}")
     except jax.errors.JaxRuntimeError as error:
-      reason = str(error).splitlines()[0]
-      if "RESOURCE_EXHAUSTED" in reason:
-        _end(f"out of memory: {reason}")
-      if not hosts.has_lost(error):
+      if "RESOURCE_EXHAUSTED" not in str(error):
         raise
-      _end(f"another process was lost ({reason}); {hosts.GO_ON}")
+      _end(f"out of memory: {str(error).splitlines()[0]}")
 
   flags.mark_flags_as_required(list(needs))
   app.run(guarded, flags_parser=_parse)

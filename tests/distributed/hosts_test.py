@@ -22,7 +22,7 @@ flags.FLAGS(sys.argv)
 hosts.join()
 
 import jax, numpy as np
-from alphallm import problems, sharding
+from alphallm import problems, sharding, values
 import tiny_config
 from alphallm import config as config_lib
 
@@ -50,6 +50,13 @@ alone = problems.Problems(
 wanted = alone.first(), alone.of_round(3, None)
 jax.tree.map(
   np.testing.assert_array_equal, hosts.whole(found), jax.device_get(wanted))
+
+for error in (TimeoutError("late"), RuntimeError("Gloo: closed")):
+  try:
+    with hosts.telling_of_loss():
+      raise KeyError("a name") from error
+  except values.UserError as told:
+    assert hosts.GO_ON in str(told), told
 print("done", flush=True)
 sys.exit(me)
 """
