@@ -172,10 +172,11 @@ def _train_reward(config: Any, run_config: Any, workdir: pathlib.Path) -> None:
     return
   print(f"phase: a reward model, {name}", flush=True)
   if not checkpoint.any_in(workdir / "checkpoints"):
-    first = run_config.copy_and_resolve_references().unlock()
-    first.search.pop("process_reward", None)  # which does not exist yet
+    settled = run_config.to_dict()
+    settled["search"].pop("process_reward", None)  # which does not exist yet
     for room in ("reward", "before"):
-      first.pop(room, None)
+      settled.pop(room, None)
+    first = type(run_config)(settled)
     run = config_lib.make_run(first)
     params = runs.load_first(run)
     kept = params if run.pretrained else None

@@ -11,15 +11,20 @@ import numpy as np
 from alphallm import measure, tables
 
 # What compares whole samples, or nothing; all else searches over steps.
-_SAMPLERS = "greedy", "sampled", "sampling", "vote", "best_of_n", "rejection"
+_SAMPLERS = "greedy", "sampled", "vote", "best_of_n", "rejection"
 # What is not guided by the value head unless it is told to be.
-_UNVALUED = "greedy", "sampled", "sampling", "vote", "beam"
+_UNVALUED = "greedy", "sampled", "vote", "beam"
 _SURE = 0.05
 _SAME = 1.1  # as often the tokens, or less, is no more
 
 
 def of(rows: Sequence[tables.Row]) -> list[str]:
-  """Return the verdict on methods that solved the same problems, in lines."""
+  """Return the verdict on methods that solved the same problems, in lines.
+
+  Of `sampling` nothing is said: its many paths are for coverage, and its answer
+  is that of the first.
+  """
+  rows = [row for row in rows if row.method != "sampling"]
   return [*_against_policy(rows), *_at_equal_cost(rows), *_with_budget(rows)]
 
 
@@ -65,9 +70,12 @@ def _at_equal_cost(rows) -> list[str]:
     for wanted, word in (1, "more"), (-1, "fewer"):
       found = [(row, other) for row, other, sign in mine if sign == wanted]
       if found:
-        named = [f"{row.name} than {other.name}" for row, other in found]
+        against: dict[str, list[tables.Row]] = {}
+        for row, other in found:
+          against.setdefault(row.name, []).append(other)
+        named = [f"{name} than {_names(x)}" for name, x in against.items()]
         lines.append(
-          f"at about equal tokens {method} solves {word}: {', '.join(named)}"
+          f"at about equal tokens {method} solves {word}: {'; '.join(named)}"
         )
       if wanted < 0:
         reasons = [f"  {row.name}: {why(row, other)}" for row, other in found]
@@ -166,4 +174,13 @@ def _compare(
 
 
 def _names(rows) -> str:
-  return ", ".join(row.name for row in rows)
+  """Return the names of rows, the budgets of a method together."""
+  by_method: dict[str, list[tables.Row]] = {}
+  for row in rows:
+    by_method.setdefault(row.method, []).append(row)
+  return ", ".join(
+    f"{method} ({', '.join(str(row.budget) for row in mine)})"
+    if mine[1:]
+    else mine[0].name
+    for method, mine in by_method.items()
+  )

@@ -40,6 +40,7 @@ def get_config(grid: str = "small"):
     config.learner.update(batch_size=4, capacity=64, min_examples=1)
     config.learner.update(max_steps=2, warmup_steps=2, decay_steps=8)
     config.train.update(num_eval_problems=4, eval_batch_size=4)
+    config.train.eval_simulations = 1
   config.train.evaluate_every = max(config.grid.iterations)
   config.train.checkpoint_every = max(config.grid.iterations)
   return config

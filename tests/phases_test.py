@@ -5,7 +5,8 @@ import json
 import pytest
 
 from alphallm import config as config_lib
-from alphallm import phases, values
+from alphallm import phases, reward_models, runs, values
+from alphallm.learning import payment
 from configs.recipes import alphazero, o1_coder, openr, slots
 
 
@@ -65,6 +66,26 @@ def test_a_phase_that_is_over_is_not_repeated(tmp_path, monkeypatch):
   monkeypatch.setattr(phases.checkpoint, "any_in", lambda path: True)
   phases.prepare(config, tmp_path)
   assert len(judged.configs) == 2
+
+
+def test_the_first_policy_is_a_run_without_what_comes_of_it(
+  tmp_path, monkeypatch
+):
+  kept = {}
+  monkeypatch.setattr(
+    phases.train_reward,
+    "run",
+    lambda made, workdir, name, settings: kept.update(name=name, made=made),
+  )
+  config = o1_coder.get_config("countdown,ci")
+  plain = phases.plain(config, tmp_path).unlock()
+  plain.model = config.model  # as if nothing were tuned
+  phases._train_reward(config, plain, tmp_path)
+  assert kept["name"] == kept["made"].kind == "process"
+  run = reward_models.run_of(tmp_path)
+  assert run.guide is None and run.reward == payment.PaymentConfig()
+  params, iteration = runs.load(run, tmp_path)
+  assert iteration == 0 and params.keys() == runs.load_first(run).keys()
 
 
 def test_tokens_of_all_phases(tmp_path):

@@ -39,6 +39,21 @@ def test_against_the_policy():
   assert "more budget brings more: vote (30.0% to 52.0%)" in lines
 
 
+def test_many_budgets_are_told_together():
+  rows = [row("greedy", 10)]
+  rows += [row(f"vote_{n}", 90, budget=n) for n in (4, 8)]
+  rows += [row(f"sampling_{n}", 0, budget=n) for n in (4, 8)]
+  rows += [row("mcts_4", 99, budget=4)]
+  lines = verdict.of(rows)
+  helps = "against greedy (10.0%), what may ask rules helps with"
+  assert f"{helps} vote (4, 8), mcts_4: most with mcts_4, 99.0%" in lines
+  told = (
+    "at about equal tokens mcts solves more: mcts_4 than greedy, vote (4, 8)"
+  )
+  assert told in lines
+  assert not any("sampling" in line for line in lines)
+
+
 def test_search_against_samples_at_equal_tokens_and_permission():
   rows = [
     row("vote_8", 40, budget=8, tokens=100),
