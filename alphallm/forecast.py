@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from alphallm import config as config_lib
+from alphallm import measurement as measurement_lib
 from alphallm import search as search_lib
 from alphallm import trainer as trainer_lib
 from alphallm.compiled import hlo, roofline, work
@@ -107,7 +108,7 @@ def programs(trainer: trainer_lib.Trainer) -> dict[str, Program]:
       pages=0,
     ),
   }
-  measurement = trainer_lib.Measurement(run, trainer.mesh)
+  measurement = measurement_lib.Measurement(run, trainer.mesh)
   measured = measurement.programs(state.learner.average)
   for name, evaluation in measured.items():
     search = config_lib.GREEDY

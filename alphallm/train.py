@@ -30,6 +30,7 @@ from alphallm import (
   sharding,
 )
 from alphallm import config as config_lib
+from alphallm import measurement as measurement_lib
 from alphallm import trainer as trainer_lib
 from alphallm.learning import curriculum, stages
 
@@ -197,7 +198,7 @@ def _loop(
   """
   config = trainers[-1].run.train
   total = config.num_iterations
-  measurement = trainer_lib.Measurement(trainers[-1].run, trainers[-1].mesh)
+  measurement = measurement_lib.Measurement(trainers[-1].run, trainers[-1].mesh)
   trainer, compiled_at = trainers[path.present], {start + 1}
   progress = metrics.Progress(total, "training")
   began = time.monotonic()

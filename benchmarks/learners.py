@@ -24,7 +24,7 @@ import jax
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from alphallm import compilation, plots, sharding  # noqa: E402
+from alphallm import compilation, measurement, plots, sharding  # noqa: E402
 from alphallm import config as config_lib  # noqa: E402
 from alphallm import trainer as trainer_lib  # noqa: E402
 
@@ -153,7 +153,7 @@ def main():
   for seed in map(int, args.seeds.split(",")):
     params = first_policy(args, seed)
     run = config_lib.make_run(load("alphazero", args, seed))
-    measure = trainer_lib.Measurement(run, sharding.make_mesh())
+    measure = measurement.Measurement(run, sharding.make_mesh())
     for name in names:
       points = curve(name, args, seed, params, measure)
       curves.setdefault(name, []).append(points)

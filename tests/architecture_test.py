@@ -46,6 +46,7 @@ FLOORS = {
   "compute_optimal": 7,
   "methods": 7,
   "trainer": 11,
+  "measurement": 11,
   "words": 7,
   "reward_data": 7,
   "reward_models": 8,

@@ -70,7 +70,7 @@ class FakeMeasurement:
 @pytest.fixture
 def settings(monkeypatch):
   monkeypatch.setattr(train.trainer_lib, "Trainer", FakeTrainer)
-  monkeypatch.setattr(train.trainer_lib, "Measurement", FakeMeasurement)
+  monkeypatch.setattr(train.measurement_lib, "Measurement", FakeMeasurement)
   config = warm_up.get_config("tiny")
   config.before[0].update(num_iterations=2)
   config.before[1].update(num_iterations=99, patience=2)

@@ -28,7 +28,7 @@ def unmeasured(module):
     def __call__(self, params):
       return {"greedy": 0.0, "mcts_3": 0.0}
 
-  module.trainer_lib.Measurement = Measurement
+  module.measurement_lib.Measurement = Measurement
 
 
 def start(workdir, processes, devices, *options) -> list[programs.Running]:
