@@ -141,7 +141,8 @@ class Thoughts(text.Text):
 
   def pose(self, problems: Any) -> text.Problem:
     """Return problems of the source as problems of this task."""
-    tokens, lengths = jax.device_get(self._prompts(problems))
+    with jax.transfer_guard_host_to_device("allow"):  # it is meant
+      tokens, lengths = jax.device_get(self._prompts(problems))
     return text.Problem(
       tokens=np.asarray(tokens), length=np.asarray(lengths), answer=problems
     )

@@ -152,3 +152,9 @@ def test_splits_are_those_of_the_source():
   assert blocks.levels == range(3, 5)
   drawn = blocks.sample_numpy(np.random.default_rng(0), 4, "test", level=3)
   assert (blocks.level_of(drawn) == 3).all()
+
+
+def test_problems_are_drawn_while_a_training_forbids_transfers():
+  with jax.transfer_guard("disallow"):
+    drawn = TASK.sample_numpy(np.random.default_rng(0), 2, "train")
+  assert isinstance(drawn.tokens, np.ndarray)
