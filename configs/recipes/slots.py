@@ -16,9 +16,9 @@ from typing import Any
 
 from alphallm.initialization import prompts
 from configs import countdown, game24, quickstart, smollm2_arithmetic
+from configs.recipes import first_policies
 
-_RESET = ("countdown", "blocks_world", "game24")  # a state is all that is read
-_TASKS = (*_RESET, "programs", "arithmetic")
+_TASKS = (*first_policies.RESET, "programs", "arithmetic")
 _SIZES = ("full", "small", "ci")
 
 
@@ -115,106 +115,11 @@ NOTHING = Choice("–", _nothing)
 
 # Initialization.
 
-
-def _tuned(config, size, data, **task):
-  """Put a supervised phase before the run."""
-  steps = {"full": 2_000, "small": 400, "ci": 4}[size]
-  config.finetune = dict(
-    data=data,
-    tuning=dict(
-      batch_size=4 if size == "ci" else 32,  # rows
-      row_tokens=64,  # places of a row, in which documents are packed
-      learning_rate=2e-3,  # peak, of AdamW
-      warmup_steps=min(steps // 4, 100),
-      decay_steps=steps,  # of the cosine
-    ),
-    train=dict(
-      num_steps=steps,  # of the optimizer
-      log_every=min(steps, 20),  # steps
-      evaluate_every=steps,
-      checkpoint_every=min(steps, 200),
-      num_eval_problems=8 if size == "ci" else 128,
-      eval_batch_size=8 if size == "ci" else 128,
-      validation_batches=2,
-    ),
-    **task,
-  )
-
-
-def _rules(config, task, size):
-  if task == "programs":
-    raise ValueError("no rules propose the lines of programs")
-  if task in _RESET:  # of arithmetic the pretrained model stays as it is
-    _tuned(config, size, dict(kind="rules"))
-
-
-def _supervised(config, task, size):
-  data = dict(kind="solutions", attempts=128)  # random ones, of each problem
-  if task not in _RESET:
-    data = dict(kind="worked")
-  _tuned(config, size, data)
-  if task not in _RESET:
-    config.finetune.tuning.row_tokens = 192
-
-
-def _thoughts(config, task, size):
-  if task not in ("countdown", "blocks_world"):
-    raise ValueError(f"no searcher writes long thoughts of {task}")
-  blocks = task == "blocks_world"
-  source = config.task.to_dict()
-  source.pop("context")
-  tokens = 320 if blocks else 192
-  lines = dict(
-    kind="Thoughts",
-    source=source,
-    max_steps=60 if blocks else 40,  # lines of a thought
-    max_step_tokens=24,  # of a line
-    max_tokens=tokens,  # of a thought
-  )
-  traces = dict(kind="traces", min_width=1, max_width=3, max_visits=16)
-  _tuned(config, size, traces, task=lines)
-  config.finetune.tuning.row_tokens = tokens + 64
-  # A whole thought is one step.
-  config.task = dict(
-    kind="Thoughts",
-    source=source,
-    max_steps=1,
-    max_step_tokens=tokens,
-    max_tokens=tokens,
-  )
-  config.search.update(num_simulations=1, num_candidates=2, max_depth=1)
-  config.selfplay.num_moves = 1
-  config.train.eval_simulations = 1
-  config.learner.batch_size = 8
-  config.learner.min_examples = 1
-
-
-def _prompt(form):
-  def apply(config, task, size):
-    del size
-    if task != "arithmetic":
-      raise ValueError(
-        f"a prompt needs a model that follows instructions, and that of {task} "
-        "reads symbols alone: take the task arithmetic"
-      )
-    config.task.update(
-      as_chat=True,
-      system=form(),
-      num_examples=0,
-      max_prompt_tokens=640,
-      max_step_tokens=48,  # a step is a line
-      max_steps=16,
-    )
-    config.search.max_depth = 16
-
-  return apply
-
-
-RULES = Choice("rules only", _rules)
-SUPERVISED = Choice("supervised", _supervised)
-THOUGHTS = Choice("supervised, long thoughts", _thoughts)
-TITLED_STEPS = Choice("prompt", _prompt(prompts.steps))
-MONOLOGUE = Choice("prompt", _prompt(prompts.monologue))
+RULES = Choice("rules only", first_policies.rules)
+SUPERVISED = Choice("supervised", first_policies.supervised)
+THOUGHTS = Choice("supervised, long thoughts", first_policies.thoughts)
+TITLED_STEPS = Choice("prompt", first_policies.prompt(prompts.steps))
+MONOLOGUE = Choice("prompt", first_policies.prompt(prompts.monologue))
 
 
 # Reward.
@@ -231,7 +136,7 @@ def _model(kind, weight=1.0):
       num_problems=16 if ci else 500,  # of the train split
       num_samples=4,  # solutions of each
       rules_propose=task
-      != "arithmetic",  # where the policy knows no legal step
+      in first_policies.RESET,  # where the policy knows no legal step
       num_held_out=8 if ci else 128,  # problems of the test split
       fit=dict(
         num_steps=4 if ci else 500,  # of the optimizer
@@ -290,7 +195,7 @@ def _beam(config, task, size):
   config.selfplay.update(
     player="beam",
     budget=2 if size == "ci" else 8,  # steps sampled at a depth
-    guidance="process_reward" if task in _RESET else "value",
+    guidance="process_reward" if task in first_policies.RESET else "value",
     group_size=4,
     num_moves=1 if size == "ci" else 4,
   )
@@ -303,7 +208,7 @@ def _guided_tree(config, task, size):
   that it reads.
   """
   del size
-  if task not in _RESET:
+  if task not in first_policies.RESET:
     return
   config.search.process_reward = {}  # that of the first policy
   config.search.process_weight = 0.5  # against the network's value
@@ -329,7 +234,7 @@ def _learner(config, kind, **options):
 
 def _augment(config, task):
   """Show each use of an example under a symmetry, if the task has any."""
-  has_any = task in _RESET and config.task.kind != "Thoughts"
+  has_any = task in first_policies.RESET and config.task.kind != "Thoughts"
   config.learner.augment = has_any
 
 

@@ -6,7 +6,8 @@ import json
 import programs
 import pytest
 
-from alphallm import phases, roadmap
+from alphallm import config as config_lib
+from alphallm import consistency, phases, roadmap
 from configs.recipes import one_changed, slots
 
 TRAINED = [
@@ -59,6 +60,20 @@ def test_the_slots_of_a_project(name):
 def test_what_cannot_be_is_refused(name, argument, words):
   with pytest.raises(ValueError, match=words):
     get_config(name, argument)
+
+
+@pytest.mark.parametrize(
+  "task", ["countdown", "blocks_world", "game24", "programs"]
+)
+def test_rules_propose_solutions_for_a_reward_model_where_they_can(task):
+  config = get_config("o1_coder", f"{task},ci")
+  settings = config.to_dict()
+  _, made, _ = config_lib.make_policy_parts(settings, None)
+  if config.train_reward.rules_propose:
+    consistency.check_proposes(made, "rules_propose")
+  else:
+    with pytest.raises(config_lib.UserError, match="free text"):
+      consistency.check_proposes(made, "rules_propose")
 
 
 def test_each_change_of_alphazero_changes_one_slot():
