@@ -188,7 +188,7 @@ def learn(
       rows,
       fit_key,
       lambda step, value: progress.update(step, f"loss {value:.4f}"),
-      run.task.augment,
+      run.task.augment if config.fit.augment else None,
     )
   except FloatingPointError as error:
     raise config_lib.UserError(

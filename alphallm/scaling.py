@@ -24,6 +24,7 @@ from absl import flags
 from alphallm import config as config_lib
 from alphallm import (
   evaluation,
+  forecast,
   judges,
   measure,
   methods,
@@ -62,9 +63,9 @@ def flops(run: config_lib.Run, workdir: pathlib.Path, parameters: int) -> float:
   played = sum(line.get("tokens", 0) for line in lines)
   steps = max(line.get("train_steps", 0) for line in lines)
   mesh = sharding.make_mesh(run.mesh)
-  replay = trainer.Trainer(run, mesh).abstract().replay.examples
-  places = replay.context.shape[1] + np.prod(replay.candidates.shape[1:])
-  learned = steps * run.learner.batch_size * float(places)
+  example = trainer.Trainer(run, mesh).abstract().replay.examples
+  tokens = forecast.tokens_of_example(example)
+  learned = steps * run.learner.batch_size * tokens
   return parameters * (2 * played + 6 * learned)
 
 

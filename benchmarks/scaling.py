@@ -17,11 +17,6 @@ import subprocess
 import sys
 import time
 
-COLLECTIVES = re.compile(
-  r" (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)"
-  r"(?:-start)?\("
-)
-
 
 def measure(args) -> dict[str, float]:
   """Return the figures of this process, with its number of devices."""
@@ -31,7 +26,9 @@ def measure(args) -> dict[str, float]:
 
   from alphallm import config as config_lib
   from alphallm import sharding, trainer
+  from alphallm.compiled import work
 
+  collectives = re.compile(rf" ({'|'.join(work.COLLECTIVES)})(?:-start)?\(")
   spec = importlib.util.spec_from_file_location("config", args.config)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
@@ -58,7 +55,7 @@ def measure(args) -> dict[str, float]:
     "devices": jax.device_count(),
     "flops": cost["flops"],
     "bytes": cost["bytes accessed"],
-    "collectives": len(COLLECTIVES.findall(compiled.as_text())),
+    "collectives": len(collectives.findall(compiled.as_text())),
     "nodes_per_second": round(nodes / (time.monotonic() - began)),
   }
 

@@ -8,15 +8,10 @@ import sys
 
 import pytest
 
+from alphallm.compiled import work
+
 pytest.importorskip("libtpu")
 
-COLLECTIVES = (
-  "all-gather",
-  "all-reduce",
-  "all-to-all",
-  "collective-permute",
-  "reduce-scatter",
-)
 PROGRAM = """
 import dataclasses, functools, sys
 sys.path[:0] = sys.argv[4:]
@@ -179,7 +174,7 @@ def compiled(topology, program, fsdp=1):
 )
 def test_no_chip_waits_for_another(topology, program):
   text = compiled(topology, program)
-  assert not [word for word in COLLECTIVES if word in text]
+  assert not [word for word in work.COLLECTIVES if word in text]
 
 
 @pytest.mark.slow
@@ -189,14 +184,14 @@ def test_no_chip_waits_for_another(topology, program):
 )
 def test_learns_on_sharded_parameters(topology, program):
   text = compiled(topology, program, fsdp=8)
-  assert [word for word in COLLECTIVES if word in text]
+  assert [word for word in work.COLLECTIVES if word in text]
 
 
 @pytest.mark.slow
 def test_split_parameters_are_gathered_before_the_search():
   text = compiled("v5e:2x4", "self_play", fsdp=4)
   entry = text[text.index("ENTRY") :]
-  of_it = re.compile(rf" ({'|'.join(COLLECTIVES)})(-start)?\(")
+  of_it = re.compile(rf" ({'|'.join(work.COLLECTIVES)})(-start)?\(")
   lines = [line for line in text.splitlines() if of_it.search(line)]
   assert lines and all(line in entry for line in lines), lines
   assert all("gather_params" in line for line in lines), lines

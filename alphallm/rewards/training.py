@@ -125,7 +125,8 @@ def fit(
       replacement.
     rng_key: draws them (consumed).
     tell: is called ten times, with the step and the mean loss since the last.
-    augment: of the task, if `config.augment`; see `under_symmetries`.
+    augment: of the task, where `config.augment` wants it; see
+      `under_symmetries`.
 
   Raises:
     FloatingPointError: if the loss is no number.
@@ -137,7 +138,7 @@ def fit(
     params, opt_state = carry
     places = jax.random.randint(key, (config.batch_size,), 0, count)
     batch = jax.tree.map(lambda x: x[places], rows)
-    if config.augment:
+    if augment is not None:
       turn_key = jax.random.fold_in(key, 1)  # `key` drew the places
       batch = under_symmetries(augment, turn_key, batch)
     value, grads = jax.value_and_grad(loss)(params, batch)

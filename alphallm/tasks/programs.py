@@ -85,7 +85,8 @@ class Programs(questions.Questions):
 
   def draw(self, rng: np.random.Generator) -> questions.Question:
     count = int(rng.integers(1, self.max_operations + 1))
-    kinds = [list(_OPERATIONS)[i] for i in rng.integers(5, size=count)]
+    known = list(_OPERATIONS)
+    kinds = [known[i] for i in rng.integers(len(known), size=count)]
     operands = ["y" if n < 5 else str(n) for n in rng.integers(1, 10, count)]
     told = [k.format(o) for k, o in zip(kinds, operands, strict=True)]
     lines = [
