@@ -11,6 +11,7 @@ import re
 import resource
 import sys
 import tempfile
+import threading
 import time
 from typing import NamedTuple
 
@@ -145,4 +146,6 @@ def _program(name, args, paths, before, max_file_bytes, devices):
   try:
     program.run(module.main, **_OPTIONS.get(name, {}))
   finally:
-    atexit._run_exitfuncs()  # which a fork would leave out
+    # What an interpreter does at its end, in its order; a fork would not.
+    threading._shutdown()
+    atexit._run_exitfuncs()
