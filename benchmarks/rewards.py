@@ -2,13 +2,14 @@
 
   python benchmarks/rewards.py --workdir W [--problems 500] [--samples 8]
       [--held_out 250] [--steps 400] [--seed 0] [--models NAME,...]
-      [--json FILE]
+      [--no-augment] [--json FILE]
 
 W is the workdir of a run of `alphallm.train`, of countdown or 24, whose solver
 tells which steps are right. Where the policy writes an illegal step a random
 legal one stands in, for the rules tell illegal ones without a model. Every
 model is trained on solutions of the same problems and judged by the same
-held-out ones. Two tables: how well each reward ranks whole solutions and steps,
+held-out ones; where that is possible it is shown each state under random
+symmetries (not with `--no-augment`). Two tables: how well each reward ranks whole solutions and steps,
 and what best-of-16 solves by it.
 """
 
@@ -86,6 +87,9 @@ def main():
   parser.add_argument("--held_out", type=int, default=250)
   parser.add_argument("--steps", type=int, default=400)
   parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument(
+    "--augment", action=argparse.BooleanOptionalAction, default=True
+  )
   parser.add_argument("--models", default=",".join(_MODELS))
   parser.add_argument("--json", help="where the figures go")
   args = parser.parse_args()
@@ -126,7 +130,7 @@ def main():
           num_steps=args.steps,
           # Of whole solutions a step takes as long as of many states.
           batch_size=32 if kind in ("implicit", "expert") else 128,
-          augment=kind not in ("implicit", "expert"),
+          augment=args.augment and kind not in ("implicit", "expert"),
         ),
       )
       params, figures = reward_models.learn(config, run, policy)
