@@ -9,8 +9,8 @@ tells which steps are right. Where the policy writes an illegal step a random
 legal one stands in, for the rules tell illegal ones without a model. Every
 model is trained on solutions of the same problems and judged by the same
 held-out ones; where that is possible it is shown each state under random
-symmetries (not with `--no-augment`). Two tables: how well each reward ranks whole solutions and steps,
-and what best-of-16 solves by it.
+symmetries (not with `--no-augment`). Two tables: how well each reward ranks
+whole solutions and steps, and what best-of-16 solves by it.
 """
 
 import argparse
