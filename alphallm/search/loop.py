@@ -67,8 +67,8 @@ def search(
     expand_fn: evaluates a child; what it returns for resting trees is dropped,
       except for its note.
     absorb_fn: puts the note of an evaluation into the carry, which is settled.
-    settle_fn: puts into its place what `absorb_fn` left beside it: called before
-      anything is read of the carry, and at the end.
+    settle_fn: puts into its place what `absorb_fn` left beside it; called
+      before anything is read of the carry, and at the end.
     root_action_selection_fn: as mctx has it.
     interior_action_selection_fn: as mctx has it.
     max_depth: D, most edges from the root to a leaf; may be traced.
