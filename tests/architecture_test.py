@@ -40,6 +40,7 @@ FLOORS = {
   "solving": 7,
   "plots": 7,
   "report": 7,
+  "roadmap_page": 11,
   "scaling_laws": 6,
   "tables": 6,
   "verdict": 7,
