@@ -11,6 +11,7 @@ _MAY_BE_ZERO = {
   "seed",
   "task.num_examples",
   "search.num_simulations",
+  "search.searched_steps",
   "search.shrink",
   "search.top_k",
   "search.process_weight",
