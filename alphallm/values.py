@@ -39,6 +39,7 @@ _MAY_BE_ZERO = {
   "learner.reference_every",
   "learner.max_age",
   "learner.lora_rank",
+  "tuning.lora_rank",
   "learner.clip_high",
   "learner.gae_lambda",
   "learner.td_lambda",
