@@ -14,5 +14,5 @@ def get_config(problems: str = "blocks_world"):
     least_visits=2,  # of each
     reference_every=10,  # iterations between references
   )
-  config.learner.augment = True
+  config.learner.update(augment=True, learning_rate=3e-4)
   return config

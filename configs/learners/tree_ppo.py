@@ -13,4 +13,5 @@ def get_config(problems: str = "blocks_world"):
     entropy_weight=0.003,
   )
   config.learner.update(max_age=1, reuse=2.0, min_examples=1)
+  config.learner.learning_rate = 3e-4
   return config
