@@ -10,6 +10,15 @@ from flax import linen as nn
 
 from alphallm.models import attention, network, rope, window
 
+# What is kept of a layer that is passed again for its gradients.
+_REMAT = {
+  "full": jax.checkpoint_policies.nothing_saveable,
+  "dots_saveable": jax.checkpoint_policies.dots_saveable,
+  "dots_with_no_batch_dims_saveable": (
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+  ),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
@@ -41,7 +50,8 @@ class TransformerConfig:
   max_context: int | None = None  # tokens that it was made for, if known
   dtype: str = "float32"  # of the computation
   param_dtype: str = "float32"  # of the parameters
-  remat: bool = False  # layers are passed again for their gradients
+  remat: str = ""  # "full" or a policy of `jax.checkpoint_policies`, by which
+  # layers are passed again for their gradients; "": they are not
 
   def __post_init__(self):
     if self.num_heads % self.num_kv_heads:
@@ -53,6 +63,8 @@ class TransformerConfig:
       raise ValueError(f"head_dim={self.head_dim} is odd; RoPE needs pairs")
     if self.mlp not in ("swiglu", "geglu", "relu2"):
       raise ValueError(f"mlp={self.mlp!r} is none of swiglu, geglu, relu2")
+    if self.remat and self.remat not in _REMAT:
+      raise ValueError(f"remat={self.remat!r} is none of {', '.join(_REMAT)}")
     if not all(0 <= layer < self.num_layers for layer in self.local_layers):
       raise ValueError(
         f"local_layers={self.local_layers} are not all among the"
@@ -145,7 +157,10 @@ class Block(nn.Module):
 
 
 # By `remat`; traced and lowered once, for all layers alike.
-_TRACED_ONCE = {False: nn.jit(Block), True: nn.jit(nn.remat(Block))}
+_TRACED_ONCE = {"": nn.jit(Block)} | {
+  name: nn.jit(nn.remat(Block, policy=policy))
+  for name, policy in _REMAT.items()
+}
 
 
 class PolicyValueTransformer(nn.Module):
