@@ -1,6 +1,7 @@
 """The policy/value transformer: a decoder-only model with a value head."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import chex
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from alphallm import parts
 from alphallm.models import attention, network, rope, window
 
 # What is kept of a layer that is passed again for its gradients.
@@ -163,6 +165,13 @@ _TRACED_ONCE = {"": nn.jit(Block)} | {
 }
 
 
+def _collected(module: type[nn.Module], after: chex.Array) -> type[nn.Module]:
+  """Return a module whose split parameters are collected after an array."""
+  return nn.map_variables(
+    module, "params", functools.partial(parts.after, array=after)
+  )
+
+
 class PolicyValueTransformer(nn.Module):
   """A causal language model with a value for every prefix.
 
@@ -196,7 +205,9 @@ class PolicyValueTransformer(nn.Module):
     """
     c = self.config
     chex.assert_rank([tokens, positions], 3)
-    embed = nn.Embed(
+    is_split = bool(parts.axes(self.variables))
+    when = lambda module, x: _collected(module, x) if is_split else module
+    embed = when(nn.Embed, tokens)(
       c.vocab_size,
       c.embed_dim,
       embedding_init=nn.initializers.normal(0.02),
@@ -221,7 +232,7 @@ class PolicyValueTransformer(nn.Module):
     cache = []
     for layer in range(c.num_layers):
       local = layer in c.local_layers
-      x, kv = block(c, local, name=f"layer_{layer}")(
+      x, kv = when(block, x)(c, local, name=f"layer_{layer}")(
         x,
         local_rotation if local else rotation,
         [segment.layer(layer) for segment in (near if local else segments)],
@@ -234,7 +245,7 @@ class PolicyValueTransformer(nn.Module):
     if c.tie_embeddings:
       logits = embed.attend(x)
     else:
-      logits = nn.Dense(
+      logits = when(nn.Dense, x)(
         c.vocab_size,
         use_bias=False,
         dtype=c.dtype,
@@ -244,7 +255,7 @@ class PolicyValueTransformer(nn.Module):
     logits = logits.astype(jnp.float32)
     if c.logit_cap is not None:
       logits = c.logit_cap * jnp.tanh(logits / c.logit_cap)
-    value = nn.Dense(
+    value = when(nn.Dense, x)(
       1,
       dtype=c.dtype,
       param_dtype=c.param_dtype,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import network
 from alphallm.search import (
   carry_over,
@@ -81,11 +81,12 @@ def search(
     dials = dials.replace(max_depth=jnp.minimum(dials.max_depth, config.depth))
   expander = expansion.Expander(apply_fn, params, task, config, dials)
   keys = nodes.Keys.of(rng_keys)
+  anywhere = functools.partial(parts.anywhere, params)
   plant = functools.partial(_plant, expander, keys, state, context)
   if forest is None:
     (forest, cost), held = plant(), None
   else:
-    forest, cost = carry_over.complete(forest, plant)
+    forest, cost = carry_over.complete(forest, plant, anywhere)
     held = forest.size - 1
   tree = forest.tree
   budget = jnp.minimum(dials.num_simulations, config.num_simulations)
@@ -112,6 +113,7 @@ def search(
     ),
     sizes=config.sizes(rng_keys.shape[0]),
     width=config.width,
+    anywhere=anywhere,
     is_done=functools.partial(_is_done, config),
   )
   return Move(
