@@ -17,6 +17,7 @@ from alphallm.learning import (
   imitation,
   learner,
   objective,
+  optimizer,
   replay,
 )
 from alphallm.models import transformer
@@ -67,7 +68,7 @@ class Trainer:
           f"config.{name}={size} is no multiple of {parts}, the number of "
           "devices that it is split over"
         )
-    self._tx = learner.make_tx(run.learner)
+    self._tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)
     self._player = players.Player(run)
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
