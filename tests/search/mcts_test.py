@@ -188,13 +188,14 @@ def test_memory_is_known_before():
     sizes[dtype] = search.memory(apply_fn, task, config, params, prompts)
   # Two layers of keys and values of one head of 8 numbers, 4 bytes each.
   token = 2 * 2 * 8 * 4
-  lengths = 3 * 8 * 4  # of the pages
+  pages = 3 * (8 + 1) * 3  # tokens; the page made last lies beside the pool
+  lengths = 3 * (8 + 1 + 1) * 4  # of the pages, and which the last one is
   assert sizes[""]["prompt"] == 3 * (6 + 4 * 3) * (token + 1)  # and the mask
-  assert sizes[""]["pages"] == 3 * 8 * 3 * token + lengths
-  assert sizes["bfloat16"]["pages"] == 3 * 8 * 3 * token // 2 + lengths
+  assert sizes[""]["pages"] == pages * token + lengths
+  assert sizes["bfloat16"]["pages"] == pages * token // 2 + lengths
   # A byte for each number, and 4 for each of the four scales of a token.
   small = 2 * 2 * (8 + 4)
-  assert sizes["int8"]["pages"] == 3 * 8 * 3 * small + lengths
+  assert sizes["int8"]["pages"] == pages * small + lengths
   assert sizes["int8"]["prompt"] == 3 * (6 + 4 * 3) * (small + 1)
   assert sizes[""]["tree"] > 3 * 9 * 8 * 4
 
