@@ -94,7 +94,10 @@ def search(
   if config.replant:
     most = jnp.minimum(dials.num_simulations, config.num_simulations)
     return replanting.search(
-      grow, rng_keys, dials.replace(num_simulations=most)
+      grow,
+      rng_keys,
+      dials.replace(num_simulations=most),
+      functools.partial(parts.anywhere, params),
     )
   return grow(rng_keys, dials)
 
