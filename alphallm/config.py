@@ -209,8 +209,8 @@ def _pretrained(settings: dict[str, Any], workdir):
     workdir: whose copy is taken, if there is one.
   """
   settings = dict(settings)
-  path, remat = settings.pop("pretrained"), settings.pop("remat", False)
-  values.check_value("model.remat", remat, bool)
+  path, remat = settings.pop("pretrained"), settings.pop("remat", "")
+  values.check_value("model.remat", remat, str)
   for name, value in settings.items():
     if name not in ("dtype", "param_dtype"):
       raise UserError(
@@ -224,7 +224,10 @@ def _pretrained(settings: dict[str, Any], workdir):
     shape = pretrained_policy.shape(source, vocabulary, **settings)
   except ValueError as error:
     raise UserError(f"config.model.pretrained: {error}") from error
-  return source, vocabulary, dataclasses.replace(shape, remat=remat)
+  try:
+    return source, vocabulary, dataclasses.replace(shape, remat=remat)
+  except ValueError as error:
+    raise UserError(f"config.model: {error}") from error
 
 
 def _read_tokenizer(path: pathlib.Path) -> tokenizer.Tokenizer:

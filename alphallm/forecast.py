@@ -139,7 +139,7 @@ def _searching(run, function, params, search, moves, held, problems) -> Program:
   found = search_lib.memory(run.model.apply, run.task, search, params, problems)
   size = sum(x.size for x in jax.tree.leaves(params))
   width = jnp.dtype(run.model.config.dtype).itemsize
-  is_split = bytes_per_device(params) < sum(
+  gathers = run.mesh.gather == "entry" and bytes_per_device(params) < sum(
     x.size * x.dtype.itemsize for x in jax.tree.leaves(params)
   )
   return Program(
@@ -148,7 +148,7 @@ def _searching(run, function, params, search, moves, held, problems) -> Program:
     nodes=nodes,
     tokens=nodes * beams,
     held=held,
-    gathered=size * width * is_split,
+    gathered=size * width * gathers,
     pages=found["prompt"] + found["pages"],
   )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from alphallm import config as config_lib
 from alphallm import judges, measure, sharding
+from alphallm.models import transformer
 from alphallm.search import play
 
 
@@ -25,11 +26,17 @@ class Measurement:
       "greedy": config_lib.GREEDY,
       f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
+    shapes = jax.eval_shape(
+      functools.partial(transformer.init_params, run.model.config),
+      self._rng_key,
+    )
+    places = sharding.state(shapes, mesh, min_size=run.mesh.min_size)
     # All devices run a solver, each on its problems.
     self._solvers = {
       name: sharding.shard_self_play(
         functools.partial(play.solve, run.model.apply, run.task, search),
         mesh,
+        parts=run.mesh.parts(places),
         out_shardings=sharding.replicated(mesh),
       )
       for name, search in searches.items()

@@ -101,8 +101,11 @@ def run_of(settings: dict[str, Any], name: str) -> config_lib.Run:
       if key in given
     }
     for key, value in kept.items():
-      values.check_value(f"model.{key}", value, bool if key == "remat" else str)
-    shape = dataclasses.replace(find(name), **kept)
+      values.check_value(f"model.{key}", value, str)
+    try:
+      shape = dataclasses.replace(find(name), **kept)
+    except ValueError as error:
+      raise values.UserError(f"config.model: {error}") from error
     return pathlib.Path(name), _task(dict(settings["task"])), shape
 
   return config_lib.run_of(settings, make_parts=parts)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from alphallm import parts as parts_lib
 from alphallm import values
 
 Sharding = jax.sharding.NamedSharding
@@ -22,6 +23,16 @@ class MeshConfig:
   fsdp: int = 1  # parts of parameters and optimizer, and of a batch
   tensor: int = 1  # parts of heads, hidden units and vocabulary
   min_size: int = 2**16  # elements; smaller arrays are whole on every device
+  gather: str = "entry"  # when self-play collects parameters: all of them at
+  # its "entry", or each "layer" whenever a network is passed
+
+  def __post_init__(self):
+    if self.gather not in ("entry", "layer"):
+      raise ValueError(f"gather={self.gather!r} is neither entry nor layer")
+
+  def parts(self, places: Any) -> Any:
+    """Return the shardings of what self-play is not to gather at entry."""
+    return places if self.gather == "layer" else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,30 +153,45 @@ def put(tree: Any, sharding: Sharding) -> Any:
 
 
 def shard_self_play(
-  f: Callable[..., Any], mesh: jax.sharding.Mesh, **jit_options
+  f: Callable[..., Any],
+  mesh: jax.sharding.Mesh,
+  *,
+  parts: Any = None,
+  **jit_options,
 ) -> Callable[..., Any]:
   """Run a function on every device, each on its part of the batch.
 
   No device waits for another: there is no collective inside, while a plain
   `jit` over a split batch puts some into the loop of the search. Parameters
-  that are split are gathered once, before it begins.
+  that are split are gathered once, before it begins; or, where they would not
+  fit a device, layer by layer in each pass of the network.
 
   Args:
-    f: `f(params, *batched) -> batched`. `params` is whole on every device;
-      every leaf of the other arguments and of the result has the batch as its
-      leading axis. A random key is therefore an array of keys `[B]`.
+    f: `f(params, *batched) -> batched`. `params` is whole on every device, or
+      its `parts.Part`s; every leaf of the other arguments and of the result has
+      the batch as its leading axis. A random key is therefore an array of keys
+      `[B]`.
     mesh: whose number of devices divides B.
+    parts: the shardings of parameters that are not to be gathered at entry, a
+      tree that may end before theirs; `None`: all are.
     **jit_options: passed to `jax.jit`, for instance `donate_argnums`.
   """
   whole, split = replicated(mesh), slots(mesh)
+  specs = whole.spec
+  if parts is not None:
+    specs = jax.tree.map(lambda place: place.spec, parts)
+
+  def on_a_device(params, *batched):
+    return f(parts_lib.of(params, specs), *batched)
 
   def on_every_device(params, *batched):
-    with jax.named_scope("gather_params"):
-      params = jax.lax.with_sharding_constraint(params, whole)
+    if parts is None:
+      with jax.named_scope("gather_params"):
+        params = jax.lax.with_sharding_constraint(params, whole)
     return jax.shard_map(
-      f,
+      on_a_device,
       mesh=mesh,
-      in_specs=(whole.spec,) + (split.spec,) * len(batched),
+      in_specs=(specs,) + (split.spec,) * len(batched),
       out_specs=split.spec,
       check_vma=False,  # the check fails in the loops of mctx
     )(params, *batched)

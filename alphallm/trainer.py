@@ -71,15 +71,18 @@ class Trainer:
     self._tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)
     self._player = players.Player(run)
-    self._play = sharding.shard_self_play(
-      self._player, mesh, donate_argnums=(1,)
-    )
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))
     self.problems = problems.Problems(run, mesh)
     self._shapes = jax.eval_shape(
       self._init, self._init_key, self.problems.abstract()
     )
     self._places = self._shardings()
+    self._play = sharding.shard_self_play(
+      self._player,
+      mesh,
+      parts=run.mesh.parts((self._places.learner.params, self._whole)),
+      donate_argnums=(1,),
+    )
     self._learn = jax.jit(
       self._absorb_and_learn,
       donate_argnums=(0, 1, 2),

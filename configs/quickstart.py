@@ -58,6 +58,7 @@ def get_config():
     fsdp=1,  # devices that parameters and batches are split over
     tensor=1,  # devices that heads and hidden units are split over
     min_size=2**16,  # elements of the smallest array that is split
+    gather="entry",  # parameters in self-play: all at "entry", or each "layer"
   )
   config.train = dict(
     num_iterations=50,  # of self-play and learning

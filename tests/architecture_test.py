@@ -13,6 +13,7 @@ FLOORS = {
   "sandbox": -1,  # below all else: it knows nothing of the project
   "types": 0,
   "values": 0,
+  "parts": 0,
   "tokenizer": 0,
   "formats": 0,
   "models": 1,

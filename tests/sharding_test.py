@@ -114,6 +114,14 @@ def test_one_device_needs_no_split():
   assert sharding.state(big, mesh).is_fully_replicated
 
 
+def test_parameters_are_gathered_at_entry_or_by_layers():
+  places = object()
+  assert sharding.MeshConfig(gather="layer").parts(places) is places
+  assert sharding.MeshConfig().parts(places) is None
+  with pytest.raises(ValueError, match="gather='never' is neither entry nor"):
+    sharding.MeshConfig(gather="never")
+
+
 CACHED = """
 import jax, jax.numpy as jnp
 from alphallm import compilation

@@ -35,6 +35,19 @@ class KeysValues:
 
 
 @chex.dataclass(frozen=True)
+class Int8:
+  """An array of whole numbers; see `alphallm.models.int8`.
+
+  Attributes:
+    numbers: int8, of the array's shape.
+    scales: of its type and shape, but that each token of a head has one.
+  """
+
+  numbers: chex.Array
+  scales: chex.Array
+
+
+@chex.dataclass(frozen=True)
 class Segment:
   """Keys and values of tokens that later tokens attend to.
 
@@ -54,11 +67,19 @@ class Segment:
 def token_axes(kv: Any) -> Any:
   """Return for each array of `kv` its axis that counts tokens, from the end.
 
-  It is the last but one, except in keys.
+  It is the last but one, except in keys; of scales it is the last.
   """
-  is_pair = lambda x: isinstance(x, KeysValues)
-  of = lambda x: KeysValues(keys=-1, values=-2) if is_pair(x) else -2
-  return jax.tree.map(of, kv, is_leaf=is_pair)
+
+  def of(x):
+    if isinstance(x, KeysValues):
+      return KeysValues(keys=one(x.keys, -1), values=one(x.values, -2))
+    return one(x, -2)
+
+  def one(x, axis):
+    return Int8(numbers=axis, scales=-1) if isinstance(x, Int8) else axis
+
+  is_whole = lambda x: isinstance(x, KeysValues | Int8)
+  return jax.tree.map(of, kv, is_leaf=is_whole)
 
 
 def num_tokens(kv: Any) -> int:

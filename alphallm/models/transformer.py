@@ -1,6 +1,7 @@
 """The policy/value transformer: a decoder-only model with a value head."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import chex
@@ -8,7 +9,17 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from alphallm import parts
 from alphallm.models import attention, network, rope, window
+
+# What is kept of a layer that is passed again for its gradients.
+_REMAT = {
+  "full": jax.checkpoint_policies.nothing_saveable,
+  "dots_saveable": jax.checkpoint_policies.dots_saveable,
+  "dots_with_no_batch_dims_saveable": (
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+  ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +52,8 @@ class TransformerConfig:
   max_context: int | None = None  # tokens that it was made for, if known
   dtype: str = "float32"  # of the computation
   param_dtype: str = "float32"  # of the parameters
-  remat: bool = False  # layers are passed again for their gradients
+  remat: str = ""  # "full" or a policy of `jax.checkpoint_policies`, by which
+  # layers are passed again for their gradients; "": they are not
 
   def __post_init__(self):
     if self.num_heads % self.num_kv_heads:
@@ -53,6 +65,8 @@ class TransformerConfig:
       raise ValueError(f"head_dim={self.head_dim} is odd; RoPE needs pairs")
     if self.mlp not in ("swiglu", "geglu", "relu2"):
       raise ValueError(f"mlp={self.mlp!r} is none of swiglu, geglu, relu2")
+    if self.remat and self.remat not in _REMAT:
+      raise ValueError(f"remat={self.remat!r} is none of {', '.join(_REMAT)}")
     if not all(0 <= layer < self.num_layers for layer in self.local_layers):
       raise ValueError(
         f"local_layers={self.local_layers} are not all among the"
@@ -145,7 +159,17 @@ class Block(nn.Module):
 
 
 # By `remat`; traced and lowered once, for all layers alike.
-_TRACED_ONCE = {False: nn.jit(Block), True: nn.jit(nn.remat(Block))}
+_TRACED_ONCE = {"": nn.jit(Block)} | {
+  name: nn.jit(nn.remat(Block, policy=policy))
+  for name, policy in _REMAT.items()
+}
+
+
+def _collected(module: type[nn.Module], after: chex.Array) -> type[nn.Module]:
+  """Return a module whose split parameters are collected after an array."""
+  return nn.map_variables(
+    module, "params", functools.partial(parts.after, array=after)
+  )
 
 
 class PolicyValueTransformer(nn.Module):
@@ -181,7 +205,9 @@ class PolicyValueTransformer(nn.Module):
     """
     c = self.config
     chex.assert_rank([tokens, positions], 3)
-    embed = nn.Embed(
+    is_split = bool(parts.axes(self.variables))
+    when = lambda module, x: _collected(module, x) if is_split else module
+    embed = when(nn.Embed, tokens)(
       c.vocab_size,
       c.embed_dim,
       embedding_init=nn.initializers.normal(0.02),
@@ -206,7 +232,7 @@ class PolicyValueTransformer(nn.Module):
     cache = []
     for layer in range(c.num_layers):
       local = layer in c.local_layers
-      x, kv = block(c, local, name=f"layer_{layer}")(
+      x, kv = when(block, x)(c, local, name=f"layer_{layer}")(
         x,
         local_rotation if local else rotation,
         [segment.layer(layer) for segment in (near if local else segments)],
@@ -219,7 +245,7 @@ class PolicyValueTransformer(nn.Module):
     if c.tie_embeddings:
       logits = embed.attend(x)
     else:
-      logits = nn.Dense(
+      logits = when(nn.Dense, x)(
         c.vocab_size,
         use_bias=False,
         dtype=c.dtype,
@@ -229,7 +255,7 @@ class PolicyValueTransformer(nn.Module):
     logits = logits.astype(jnp.float32)
     if c.logit_cap is not None:
       logits = c.logit_cap * jnp.tanh(logits / c.logit_cap)
-    value = nn.Dense(
+    value = when(nn.Dense, x)(
       1,
       dtype=c.dtype,
       param_dtype=c.param_dtype,

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm import tokenizer
+from alphallm import parts, tokenizer
 from alphallm.models import attention
 from alphallm.search import branches as branches_lib
 from alphallm.search import truncation as truncation_lib
@@ -236,7 +236,8 @@ def sample(
     return extend(beams, output.logits[:, :, 0])
 
   def is_running(beams: _Beams):
-    return (beams.time < t) & ~jnp.all(beams.ended)
+    going = parts.anywhere(params, ~jnp.all(beams.ended))
+    return (beams.time < t) & going
 
   is_root = (jnp.arange(k) == 0) | (not distinct)
   first = jnp.where(is_root, 0.0, IMPOSSIBLE)

@@ -39,19 +39,22 @@ def bare(plant: Callable[[], tuple[Forest, types.Cost]]) -> Forest:
 
 
 def complete(
-  forest: Forest, plant: Callable[[], tuple[Forest, types.Cost]]
+  forest: Forest,
+  plant: Callable[[], tuple[Forest, types.Cost]],
+  anywhere: Callable[[chex.Array], chex.Array],
 ) -> tuple[Forest, types.Cost]:
   """Plant trees where there are none; return also what that has cost.
 
   Args:
     forest: what was carried over.
     plant: makes roots for all; not called if no tree is missing.
+    anywhere: see `loop.search`.
   """
   kept = forest.size > 0
   zeros = lambda: jax.tree.map(
     lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(plant)
   )
-  fresh, cost = jax.lax.cond(jnp.all(kept), zeros, plant)
+  fresh, cost = jax.lax.cond(anywhere(~jnp.all(kept)), plant, zeros)
 
   def choose(old, new):
     return jnp.where(kept.reshape(kept.shape + (1,) * (old.ndim - 1)), old, new)

@@ -153,6 +153,7 @@ class Expander:
         page_tokens,
         self.config.page_dtype,
       )
+      prompt = tree_cache.hold(prompt, self.config.page_dtype)
     if self._by_likelihood:  # No step leads here: that of a step to come.
       value = jnp.sum(jax.nn.softmax(logits) * node.likelihoods, axis=-1)
     root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=node)

@@ -58,6 +58,7 @@ def search(
   is_done: Callable[[mctx.Tree, Any, chex.Array], chex.Array] | None = None,
   sizes: Sequence[int] = (),
   width: int = 1,
+  anywhere: Callable[[chex.Array], chex.Array] = lambda running: running,
 ) -> tuple[mctx.Tree, Any]:
   """Run the simulations.
 
@@ -85,6 +86,8 @@ def search(
     width: leaves of a tree that are evaluated at once. Each path but the first
       sees the visits of those before it, and none of their values. Of Gumbel's
       sequential halving, width K is a round at a time, as it was conceived.
+    anywhere: returns whether something holds on any of the devices that must go
+      through the same evaluations; by default a device is on its own.
 
   Returns:
     The trees, `[B, N + 1, ...]`, and the carry.
@@ -173,7 +176,7 @@ def search(
     """Simulate until what is left fits into the next size; go on there."""
     fits = sizes[0] if sizes else 0
     sim, trees = jax.lax.while_loop(
-      lambda state: jnp.sum(wants_more(*state)) > fits,
+      lambda state: anywhere(jnp.sum(wants_more(*state)) > fits),
       simulate if width == 1 else simulate_several,
       (sim, trees),
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import mctx
 import numpy as np
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.search import carry_over, tree_search
 from alphallm.search import context as context_lib
 from alphallm.tasks import base
@@ -273,7 +273,7 @@ def solve(
 
   def is_running(carry):
     moves, trace, *_ = carry
-    running = ~jnp.all(trace.state.terminated)
+    running = parts.anywhere(params, ~jnp.all(trace.state.terminated))
     return (moves < jnp.minimum(max_moves, task.max_steps)) & running
 
   def move(carry):

@@ -19,6 +19,7 @@ def search(
   grow: Callable[[chex.PRNGKey, search_config.Dials], Any],
   rng_keys: chex.PRNGKey,
   dials: search_config.Dials,
+  anywhere: Callable[[chex.Array], chex.Array],
 ) -> Any:
   """Search with one tree after the other, until one solves or nothing is left.
 
@@ -27,6 +28,7 @@ def search(
     rng_keys: `[B]` keys, those of the first trees (consumed).
     dials: `num_simulations` is the budget of all trees of a problem; a root
       counts as one simulation, that of the first tree aside.
+    anywhere: see `loop.search`.
 
   Returns:
     Of each problem the tree that solves it, or else the first; the cost is that
@@ -35,7 +37,7 @@ def search(
 
   def goes_on(carry):
     tries, left, _ = carry
-    return (tries == 0) | jnp.any(left > 0)
+    return (tries == 0) | anywhere(jnp.any(left > 0))
 
   def again(carry):
     tries, left, kept = carry

@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import attention, network
 from alphallm.search import candidates as candidates_lib
 from alphallm.search import context as context_lib
@@ -93,7 +93,8 @@ def value(
     )
 
   def is_on(game: _Game):
-    return (game.time < config.rollout_steps) & ~jnp.all(game.state.terminated)
+    going = parts.anywhere(params, ~jnp.all(game.state.terminated))
+    return (game.time < config.rollout_steps) & going
 
   def play(game: _Game) -> _Game:
     read = [*before, game.story]

@@ -97,7 +97,8 @@ class SearchConfig(Settings):
   stop_decided: bool = False  # a tree rests once its move cannot change
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
-  page_dtype: str = ""  # of keys and values in pages; "": the network's own
+  page_dtype: str = ""  # of keys and values in pages, with "int8" of those of
+  # the prompt too; "": the network's own
   carry_over: bool = False  # the subtree of the step played is searched on
   width: int = 1  # leaves of a tree that are evaluated at once
   shrink: int = 0  # quarterings of the batch, once so few are unsolved
@@ -153,9 +154,10 @@ class SearchConfig(Settings):
         f"width={self.width}, shrink={self.shrink}: a width above 1 is for few "
         "problems, shrinking for many"
       )
-    if self.page_dtype not in ("", "bfloat16", "float16", "float32"):
+    if self.page_dtype not in ("", "int8", "bfloat16", "float16", "float32"):
       raise ValueError(
-        f"page_dtype={self.page_dtype!r} is none of bfloat16, float16, float32"
+        f"page_dtype={self.page_dtype!r} is none of int8, bfloat16, float16, "
+        "float32"
       )
 
   def sizes(self, batch: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm.models import attention
+from alphallm.models import attention, int8
 
 NO_PAGE = -1
 
@@ -85,6 +85,8 @@ def allocate(
     page_tokens: most tokens that one expansion adds.
     dtype: in which they are kept; "" for that of `kv_like`.
   """
+  if dtype == "int8":
+    kv_like, dtype = jax.eval_shape(int8.pack, kv_like), ""
   batch = jax.tree.leaves(kv_like)[0].shape[0]
   empty = functools.partial(
     attention.empty, kv_like, page_tokens, dtype=dtype or None
@@ -95,6 +97,14 @@ def allocate(
     lengths=jnp.zeros((batch, num_pages), jnp.int32),
     last=Page(kv=empty(), lengths=zeros, ids=zeros),
   )
+
+
+def hold(prompt: attention.Segment, dtype: str = "") -> attention.Segment:
+  """Return a prompt as it is kept beside pages of a type.
+
+  Among pages in eight bits it is in eight bits, too; else it stays as it is.
+  """
+  return prompt.replace(kv=int8.pack(prompt.kv)) if dtype == "int8" else prompt
 
 
 def write(
@@ -112,6 +122,8 @@ def write(
     kv: per layer `[B, ...]`, of `page_tokens` tokens.
     lengths: `[B]` int32.
   """
+  if int8.is_packed(pages.kv):
+    kv = int8.pack(kv)
   return pages.replace(
     last=Page(
       kv=jax.tree.map(lambda x, new: new.astype(x.dtype), pages.kv, kv),
@@ -173,10 +185,9 @@ def read(
     return new.reshape(*first, -1, *behind)
 
   added = jax.tree.map(joined, attention.token_axes(pages.kv), pages.kv)
+  whole = int8.unpack(attention.put(prompt.kv, added, places))
   mask = jnp.arange(room)[None] < length[:, None]
-  return attention.Segment(
-    kv=attention.put(prompt.kv, added, places), mask=mask[:, None, None]
-  )
+  return attention.Segment(kv=whole, mask=mask[:, None, None])
 
 
 def follow(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import network
 from alphallm.search import (
   carry_over,
@@ -94,7 +94,10 @@ def search(
   if config.replant:
     most = jnp.minimum(dials.num_simulations, config.num_simulations)
     return replanting.search(
-      grow, rng_keys, dials.replace(num_simulations=most)
+      grow,
+      rng_keys,
+      dials.replace(num_simulations=most),
+      functools.partial(parts.anywhere, params),
     )
   return grow(rng_keys, dials)
 
@@ -105,11 +108,12 @@ def _grow(
   """Search with one tree for each problem; see `search`."""
   expander = expansion.Expander(apply_fn, params, task, config, dials)
   keys = nodes.Keys.of(rng_keys)
+  anywhere = functools.partial(parts.anywhere, params)
   plant = functools.partial(_plant, expander, keys, state, context)
   if forest is None:
     (forest, cost), held = plant(), None
   else:
-    forest, cost = carry_over.complete(forest, plant)
+    forest, cost = carry_over.complete(forest, plant, anywhere)
     held = forest.size - 1
   tree = forest.tree
   budget = jnp.minimum(dials.num_simulations, config.num_simulations)
@@ -137,6 +141,7 @@ def _grow(
     ),
     sizes=config.sizes(rng_keys.shape[0]),
     width=config.width,
+    anywhere=anywhere,
     is_done=functools.partial(_is_done, config),
   )
   return Move(

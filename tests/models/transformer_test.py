@@ -211,7 +211,7 @@ def test_segments_equal_one_pass(name):
       )
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", ["", "full"])
 def test_layers_alike_are_traced_once(monkeypatch, remat):
   config = dataclasses.replace(SMALL, num_layers=4, remat=remat)
   apply_fn, params = random_transformer.make(config, scale=0.3)
@@ -346,6 +346,7 @@ def test_shapes_of_a_large_model():
     ({"mlp": "gelu"}, "mlp='gelu' is none of"),
     ({"local_layers": (2,), "window": 4}, "are not all among the 2 layers"),
     ({"local_layers": (1,)}, "need a window"),
+    ({"remat": "dots"}, "remat='dots' is none of full, dots_saveable"),
   ],
 )
 def test_bad_configs(options, message):

@@ -167,8 +167,9 @@ def transformer_move(**settings):
   return unoptimized.jit(solve)(params, jax.random.key(0), prompts)
 
 
-def test_pages_of_half_the_size():
-  whole, half = transformer_move(), transformer_move(page_dtype="bfloat16")
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_smaller_pages_lead_to_the_same_steps(dtype):
+  whole, half = transformer_move(), transformer_move(page_dtype=dtype)
   np.testing.assert_allclose(half.value, whole.value, atol=5e-3)
   assert np.any(half.value != whole.value)
   np.testing.assert_array_equal(
@@ -180,17 +181,22 @@ def test_memory_is_known_before():
   task, apply_fn, params = transformer_task()
   prompts = task.problems([[5, 6, 7]] * 3)
   sizes = {}
-  for dtype in "", "bfloat16":
+  for dtype in "", "bfloat16", "int8":
     config = search.SearchConfig(
       num_simulations=8, permission="nothing", page_dtype=dtype
     )
     sizes[dtype] = search.memory(apply_fn, task, config, params, prompts)
   # Two layers of keys and values of one head of 8 numbers, 4 bytes each.
   token = 2 * 2 * 8 * 4
-  lengths = 3 * 8 * 4  # of the pages
+  pages = 3 * (8 + 1) * 3  # tokens; the page made last lies beside the pool
+  lengths = 3 * (8 + 1 + 1) * 4  # of the pages, and which the last one is
   assert sizes[""]["prompt"] == 3 * (6 + 4 * 3) * (token + 1)  # and the mask
-  assert sizes[""]["pages"] == 3 * 8 * 3 * token + lengths
-  assert sizes["bfloat16"]["pages"] == 3 * 8 * 3 * token // 2 + lengths
+  assert sizes[""]["pages"] == pages * token + lengths
+  assert sizes["bfloat16"]["pages"] == pages * token // 2 + lengths
+  # A byte for each number, and 4 for each of the four scales of a token.
+  small = 2 * 2 * (8 + 4)
+  assert sizes["int8"]["pages"] == pages * small + lengths
+  assert sizes["int8"]["prompt"] == 3 * (6 + 4 * 3) * (small + 1)
   assert sizes[""]["tree"] > 3 * 9 * 8 * 4
 
 

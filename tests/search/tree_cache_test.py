@@ -103,3 +103,28 @@ def test_pages_are_of_the_keys_type():
   assert {x.dtype for x in pages.kv} == {jnp.dtype("bfloat16")}
   assert {x.shape for x in pages.kv} == {(B, N, 2, P + 2, 3)}
   assert not pages.lengths.any()
+
+
+def test_pages_in_eight_bits_hold_what_they_were_given():
+  caches = []
+  for dtype in "", "int8":
+    pages = tree_cache.allocate(page(0)[0], N, P, dtype)
+    for i in range(N):
+      pages = written(pages, jnp.int32(i), *page(i))
+    held = tree_cache.hold(prompt(), dtype)
+    caches.append(tree_cache.Cache(prompt=held, pages=pages))
+  ids = jnp.array([[1, 3], [2, 0]])
+  length = 2 + jnp.sum(caches[0].pages.lengths[jnp.arange(B)[:, None], ids], 1)
+  whole, near = (tree_cache.read(cache, ids, length) for cache in caches)
+  for a, b in zip(whole.kv, near.kv, strict=True):
+    np.testing.assert_allclose(a, b, atol=4 / 254)  # no number is beyond 4
+  # Below a node that was played: its page joins the prompt, unchanged.
+  played = ids[:, 0]
+  root_length = 2 + caches[1].pages.lengths[jnp.arange(B), played]
+  below = tree_cache.follow(
+    caches[1], jnp.tile(ids[:, 1:], (1, N)), played, root_length
+  )
+  again = tree_cache.read(below, jnp.zeros((B, 1), jnp.int32), length)
+  for row, stop in enumerate(np.asarray(length)):
+    for a, b in zip(near.kv, again.kv, strict=True):
+      np.testing.assert_array_equal(a[row, :, :stop], b[row, :, :stop])

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
@@ -120,7 +120,8 @@ def strategy(
 
     def is_running(carry):
       time, attempts, _ = carry
-      return (time < num_rounds) & ~jnp.all(_rests(writer, attempts.path))
+      wanted = ~jnp.all(_rests(writer, attempts.path))
+      return (time < num_rounds) & parts.anywhere(params, wanted)
 
     def refine(carry):
       time, attempts, cost = carry
@@ -191,7 +192,7 @@ def _write(writer, ground, rng_keys, new, frontier):
   fold = jax.vmap(jax.random.fold_in, (0, None))
 
   def is_running(carry):
-    return ~jnp.all(carry[1].path.over)
+    return parts.anywhere(writer.params, ~jnp.all(carry[1].path.over))
 
   def step(carry):
     time, frontier, new, cost = carry

@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from alphallm import parts
 from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import best_of_n
@@ -66,7 +67,9 @@ def auto(
       use = lambda found, choice=choice: _plain(
         choice(params, fold(rng_keys, 1), problems)
       )
-      other = jax.lax.cond(jnp.any(chosen), use, lambda found: found, found)
+      other = jax.lax.cond(
+        parts.anywhere(params, jnp.any(chosen)), use, lambda found: found, found
+      )
       other = other.replace(cost=other.cost + spent)
       found = paths_lib.where(chosen, other, found)
     return found

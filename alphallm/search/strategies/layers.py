@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
@@ -73,7 +73,8 @@ def strategy(
 
     def is_running(carry):
       time, frontier, _ = carry
-      return (time < task.max_steps) & ~jnp.all(frontier.path.over)
+      going = parts.anywhere(params, ~jnp.all(frontier.path.over))
+      return (time < task.max_steps) & going
 
     def step(carry):
       time, frontier, cost = carry

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
@@ -77,7 +77,8 @@ def _look(num_steps, writer, ground, rng_keys, frontier, children):
 
   def goes_on(carry):
     time, ahead, _ = carry
-    return (time < num_steps) & ~jnp.all(ahead.path.over)
+    going = parts.anywhere(writer.params, ~jnp.all(ahead.path.over))
+    return (time < num_steps) & going
 
   def step(carry):
     time, ahead, cost = carry

@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm import types
+from alphallm import parts, types
 from alphallm.models import network
 from alphallm.search import play
 from alphallm.search.strategies import guidance as guidance_lib
@@ -103,7 +103,8 @@ def strategy(
       return jnp.any(solved, axis=1) & settings.checks
 
     def is_running(queue: Queue):
-      return (queue.time < num_expansions) & jnp.any(waits(queue))
+      waiting = parts.anywhere(params, jnp.any(waits(queue)))
+      return (queue.time < num_expansions) & waiting
 
     def take_up(queue: Queue) -> Queue:
       active = waits(queue)

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from alphallm import tokenizer, types
+from alphallm import parts, tokenizer, types
 from alphallm.models import attention, network
 from alphallm.rewards import formulas
 from alphallm.search import context as context_lib
@@ -163,7 +163,7 @@ class Reader:
       return frontier.replace(path=path.replace(value=value)), cost
 
     return jax.lax.cond(
-      jnp.any(unread.lengths > 0),
+      parts.anywhere(self.params, jnp.any(unread.lengths > 0)),
       read,
       lambda frontier: (frontier, types.Cost.zeros(over.shape[0])),
       frontier,
