@@ -148,7 +148,7 @@ def _finetune(config: Any, workdir: pathlib.Path) -> None:
     **room,
   }
   if "mesh" in config:
-    settings["mesh"] = config.mesh.to_dict()
+    settings["mesh"] = config.mesh.to_dict() | {"actors": 0}
   path = workdir / "summary.json"
   if path.exists():
     done = json.loads(path.read_text()).get("train_steps")

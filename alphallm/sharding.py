@@ -22,6 +22,7 @@ class MeshConfig:
   fsdp: int = 1  # parts of parameters and optimizer, and of a batch
   tensor: int = 1  # parts of heads, hidden units and vocabulary
   min_size: int = 2**16  # elements; smaller arrays are whole on every device
+  actors: int = 0  # devices that play and do not learn; 0: all do both
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,14 @@ def make_mesh(
     devices: the devices, those of all processes if None.
 
   Raises:
-    UserError: if the sizes do not multiply to the number of devices.
+    UserError: if the sizes do not multiply to the number of devices, or some of
+      these are to be actors.
   """
+  if config.actors:
+    raise values.UserError(
+      f"config.mesh.actors={config.actors}: only training parts devices into "
+      "those that play and those that learn; give 0"
+    )
   devices = jax.devices() if devices is None else list(devices)
   inner = config.fsdp * config.tensor
   sizes = config.data or len(devices) // inner, config.fsdp, config.tensor
@@ -79,6 +86,40 @@ def make_mesh(
   auto = (jax.sharding.AxisType.Auto,) * len(sizes)
   names = "data", "fsdp", "tensor"
   return jax.make_mesh(sizes, names, axis_types=auto, devices=devices)
+
+
+def make_meshes(
+  config: MeshConfig = MeshConfig(),
+  *,
+  devices: Sequence[jax.Device] | None = None,
+) -> tuple[jax.sharding.Mesh, jax.sharding.Mesh]:
+  """Return the mesh that learns and the one that plays, one where all do both.
+
+  Of the devices of each process the last ones play, on each as many.
+
+  Args:
+    config: the sizes of the axes of the first one, and how many devices play.
+    devices: the devices, those of all processes if None.
+
+  Raises:
+    UserError: as `make_mesh`; or if not all processes can play and learn.
+  """
+  if not config.actors:
+    return (make_mesh(config, devices=devices),) * 2
+  by_process: dict[int, list[jax.Device]] = {}
+  for device in jax.devices() if devices is None else devices:
+    by_process.setdefault(device.process_index, []).append(device)
+  each, rest = divmod(config.actors, len(by_process))
+  if rest or any(len(own) <= each for own in by_process.values()):
+    raise values.UserError(
+      f"config.mesh.actors={config.actors}: each of {len(by_process)} "
+      f"process(es), of {min(map(len, by_process.values()))} device(s), must "
+      "have as many actors, and others that learn"
+    )
+  learning = [d for own in by_process.values() for d in own[:-each]]
+  playing = [d for own in by_process.values() for d in own[-each:]]
+  whole = dataclasses.replace(config, actors=0)
+  return make_mesh(whole, devices=learning), make_mesh(devices=playing)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> Sharding:
@@ -139,6 +180,26 @@ def put(tree: Any, sharding: Sharding) -> Any:
 
   with jax.ensure_compile_time_eval():  # they are known while others trace
     return jax.tree.map(place, tree)
+
+
+def copied(tree: Any, mesh: jax.sharding.Mesh) -> Any:
+  """Return arrays that are whole on other devices, whole on those of a mesh.
+
+  Each process copies from a device of its own; nothing waits for the arrays.
+
+  Args:
+    tree: arrays, `replicated` on a mesh with devices of every process.
+    mesh: from `make_meshes`.
+  """
+  here = [d for d in mesh.devices.flat if d in mesh.local_devices]
+  local = jax.sharding.Mesh(np.array(here), "data")
+  own = jax.tree.map(lambda x: x.addressable_data(0), tree)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_single_device_arrays(
+      x.shape, replicated(mesh), [part.data for part in x.addressable_shards]
+    ),
+    jax.device_put(own, replicated(local)),
+  )
 
 
 def shard_self_play(
