@@ -27,10 +27,8 @@ class Measurement:
     }
     # All devices run a solver, each on its problems.
     self._solvers = {
-      name: sharding.shard_self_play(
-        functools.partial(play.solve, run.model.apply, run.task, search),
-        mesh,
-        out_shardings=sharding.replicated(mesh),
+      name: measure.spread(
+        functools.partial(play.solve, run.model.apply, run.task, search), mesh
       )
       for name, search in searches.items()
     }
@@ -48,21 +46,17 @@ class Measurement:
       for name, solve in self._solvers.items()
     }
 
-  def _put(self, solve):
-    slots = sharding.slots(self._mesh)
-    return lambda params, *batch: solve(params, *sharding.put(batch, slots))
-
   def __call__(self, params) -> dict[str, float]:
     """Return the share of problems solved, by method."""
     results = {}
     for name, solve in self._solvers.items():
       result = measure.run(
-        self._put(solve),
+        solve,
         params,
         self._rng_key,
         self._problems,
         batch_size=self._batch_size,
-        multiple=self._mesh.size,
+        mesh=self._mesh,
       )
       results[name] = float(np.mean(result.solved))
     return results

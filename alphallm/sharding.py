@@ -191,8 +191,7 @@ def copied(tree: Any, mesh: jax.sharding.Mesh) -> Any:
     tree: arrays, `replicated` on a mesh with devices of every process.
     mesh: from `make_meshes`.
   """
-  here = [d for d in mesh.devices.flat if d in mesh.local_devices]
-  local = jax.sharding.Mesh(np.array(here), "data")
+  local = jax.sharding.Mesh(np.array(mesh.local_devices), "data")
   own = jax.tree.map(lambda x: x.addressable_data(0), tree)
   return jax.tree.map(
     lambda x: jax.make_array_from_single_device_arrays(

@@ -34,7 +34,6 @@ from alphallm import measurement as measurement_lib
 from alphallm import trainer as trainer_lib
 from alphallm.learning import curriculum, stages
 
-hosts.define_flags()
 PROFILE = flags.DEFINE_integer(
   "profile",
   0,
@@ -320,10 +319,9 @@ def run(config, workdir: pathlib.Path, *, profile: int = 0) -> dict[str, float]:
 
 def main(argv) -> None:
   del argv
-  hosts.join()
   workdir = pathlib.Path(program.WORKDIR.value)
   run(program.CONFIG.value, workdir, profile=PROFILE.value)
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, on_hosts=True)

@@ -6,9 +6,10 @@ python benchmarks/overlap.py [--config FILE] [--devices 4] [--actors 2]
 Devices are made of the host's cores, or are those at hand (`--devices 0`). A
 round is under way from when its weights and the round before it are ready until
 it is; learning from when its round and the weights before are. Threads that
-wait for these arrays note the times. The table shows what share of the time of
-playing the learner was learning, too, and the seconds in which the host
-dispatched an iteration, beside those that one took. On cores that devices share
+wait for these arrays note the times. The table shows `both`, the share of the
+time of playing in which the learner was learning, too, and `unfinished`, the
+share of iterations that the host had dispatched before the learning of the one
+before was done: it has waited for nothing then. On cores that devices share
 both slow each other down: there the shares tell that nothing waits, and not how
 much faster a run would be.
 """
@@ -52,7 +53,7 @@ def measure(args) -> dict[str, float]:
     threads.append(threading.Thread(target=wait))
     threads[-1].start()
 
-  first, dispatched = args.warm_up, []
+  first, unfinished = args.warm_up, 0
   learn, play_round = made._learn, made.actors.play_round
 
   def noted_play(policy, slots, number, levels):
@@ -69,9 +70,8 @@ def measure(args) -> dict[str, float]:
   made._learn, made.actors.play_round = noted_learn, noted_play
   began = time.monotonic()
   for i in range(first, first + args.iterations):
-    before = time.monotonic()
     state, scalars_now = made.iterate(state, i)
-    dispatched.append(time.monotonic() - before)
+    unfinished += i > first and not scalars["loss"].is_ready()
     jax.block_until_ready(scalars)  # those of the iteration before
     scalars = scalars_now
   for thread in threads:
@@ -98,7 +98,7 @@ def measure(args) -> dict[str, float]:
     "play_seconds": seconds["play"] / args.iterations,
     "learn_seconds": seconds["learn"] / args.iterations,
     "both": both / seconds["play"],
-    "dispatch_seconds": sum(dispatched) / args.iterations,
+    "unfinished": unfinished / max(args.iterations - 1, 1),
     "iteration_seconds": (last - began) / args.iterations,
   }
 

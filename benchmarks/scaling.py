@@ -90,8 +90,9 @@ def main():
       },
       stdout=subprocess.PIPE,
       text=True,
-      check=True,
     )
+    if ended.returncode:
+      sys.exit(f"on {devices} device(s) it failed, as told above")
     row = json.loads(ended.stdout.splitlines()[-1])
     rows.append(row)
     print(
