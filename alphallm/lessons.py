@@ -12,7 +12,13 @@ import optax
 from alphallm import actors as actors_lib
 from alphallm import config as config_lib
 from alphallm import judges, types
-from alphallm.learning import imitation, learner, objective, replay
+from alphallm.learning import (
+  imitation,
+  learner,
+  objective,
+  optimizer,
+  replay,
+)
 
 
 class Lessons:
@@ -40,7 +46,7 @@ class Lessons:
       UserError: if a model that pays is missing, or cannot do it.
     """
     self._run, self._batch, self._actors = run, batch, actors
-    self.tx = learner.make_tx(run.learner)
+    self.tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)
     self.models = self._payer.params
 

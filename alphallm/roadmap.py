@@ -13,7 +13,7 @@ are the page.
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -28,9 +28,9 @@ from alphallm import (
   methods,
   metrics,
   phases,
-  plots,
   program,
   report,
+  roadmap_page,
   runs,
   train,
   values,
@@ -59,7 +59,10 @@ _BUDGET = flags.DEFINE_enum(
 )
 _TASK = flags.DEFINE_string("task", "countdown", "Which task; see slots.py.")
 _ONLY = flags.DEFINE_list(
-  "only", None, "Which recipes, and one_changed; by default all."
+  "only",
+  None,
+  "Which recipes to run, and one_changed; by default all. What has been run "
+  "before stays on the page.",
 )
 _FOLDER = flags.DEFINE_string(
   "recipes", "configs/recipes", "Where the files of recipes are."
@@ -128,6 +131,7 @@ def measured(
     params, _ = runs.load(run, workdir)
     after, found = evaluated.measure(params, kept / "after", key)
   return {
+    "seed": config.seed,
     "slots": config.slots.to_dict(),
     "method": after[-1].name,
     "asks": after[-1].asks,
@@ -145,10 +149,6 @@ def _digits(solved: np.ndarray) -> str:
   return "".join("01"[int(x)] for x in solved)
 
 
-def _solved(digits: str) -> np.ndarray:
-  return np.array([digit == "1" for digit in digits])
-
-
 def _written(task, found: evaluation.Found) -> str:
   """Return the steps that were played of the first problem, as text."""
   steps = zip(found.steps[0], found.step_lengths[0], strict=True)
@@ -157,6 +157,25 @@ def _written(task, found: evaluation.Found) -> str:
     task.tokenizer.decode([int(token) for token in step[:length]])
     for step, length in steps
   )
+
+
+def _path(entry: Entry, workdir: pathlib.Path) -> pathlib.Path:
+  return workdir / "rows" / f"{entry.name}.json"
+
+
+def _made_of(config: Any, num_problems: int) -> list[Any]:
+  train_config = config.train.to_dict()
+  return [config_lib.fingerprint(config), train_config, num_problems]
+
+
+def kept_row(
+  entry: Entry, config: Any, workdir: pathlib.Path, num_problems: int
+) -> dict[str, Any] | None:
+  """Return what an entry came to earlier; `None` if that is not known."""
+  path = _path(entry, workdir)
+  kept = json.loads(path.read_text()) if path.exists() else {}
+  whole = kept.get("made_of") == _made_of(config, num_problems)
+  return kept if whole else None
 
 
 def row_of(
@@ -173,160 +192,40 @@ def row_of(
   Raises:
     UserError, CheckpointError: if it cannot run here.
   """
-  path = workdir / "rows" / f"{entry.name}.json"
-  made_of = [
-    config_lib.fingerprint(config), config.train.to_dict(), num_problems
-  ]  # fmt: skip
-  kept = json.loads(path.read_text()) if path.exists() else {}
-  if kept.get("made_of") == made_of:
+  kept = kept_row(entry, config, workdir, num_problems)
+  if kept:
     print(f"{entry.name}: kept", flush=True)
     return kept
   print(f"{entry.name}: {entry.recipe}.py:{entry.argument}", flush=True)
   row = measured(
     config, workdir / entry.folder, workdir / "rows" / entry.name, num_problems
   )
-  row["made_of"] = made_of
-  metrics.write_json(path, row)
+  row["made_of"] = _made_of(config, num_problems)
+  metrics.write_json(_path(entry, workdir), row)
   jax.clear_caches()  # the next has programs of other shapes
   return row
 
 
-def _attempt(entry: Entry, workdir: pathlib.Path) -> dict[str, Any]:
-  """Return the row of an entry, or only `why` it has none."""
+def _attempt(
+  entry: Entry, workdir: pathlib.Path, *, wanted: bool
+) -> dict[str, Any] | None:
+  """Return the row of an entry, or only `why` it has none.
+
+  Args:
+    entry: of the table.
+    workdir: of the roadmap.
+    wanted: whether to run it, if its row is not kept; `None` if not.
+  """
   try:
     path = pathlib.Path(_FOLDER.value) / f"{entry.recipe}.py"
     config = program.load(path, entry.argument)
     if _PRETRAINED.value and "pretrained" in config.model:
       config.model.pretrained = _PRETRAINED.value
-    return row_of(entry, config, workdir, _PROBLEMS[_BUDGET.value])
+    find = row_of if wanted else kept_row
+    return find(entry, config, workdir, _PROBLEMS[_BUDGET.value])
   except (values.UserError, checkpoint.CheckpointError) as error:
     print(f"{entry.name}: {error}", flush=True)
     return {"why": str(error)}
-
-
-def sections(
-  rows: Mapping[str, Mapping[str, Any]], pictures: Mapping[str, str]
-) -> list[report.Section]:
-  """Return the page.
-
-  Args:
-    rows: by name, as of `row_of`, or only `why` there is none.
-    pictures: names of files, of `success` and `tokens`.
-  """
-  whole = {name: row for name, row in rows.items() if "why" not in row}
-  recipes = {k: r for k, r in rows.items() if not k.startswith("alphazero,")}
-  parts = [
-    report.Section(
-      title="Five slots",
-      text=(
-        "Success on held-out problems by the test search: of the first policy, "
-        "and of what has become of it. In brackets: intervals of 95%. Tokens "
-        "of training are those of documents, of samples and labels of a reward "
-        "model, and of self-play."
-      ),
-      header=(
-        "recipe",
-        *(slot.replace("_", " ") for slot in phases.SLOTS),
-        "may ask",
-        "before",
-        "after",
-        "training tokens",
-        "test tokens a problem",
-      ),
-      rows=[_line(name, row) for name, row in recipes.items()],
-      picture=pictures.get("success", ""),
-    )
-  ]
-  added = _added(whole)
-  if added:
-    parts.append(
-      report.Section(
-        title="What each slot adds",
-        text=(
-          "AlphaZero with one slot changed at a time. The difference is "
-          "AlphaZero less the other, on the same problems; p is of McNemar's "
-          "exact test, not corrected for the number of rows."
-        ),
-        header=("slot", "instead", "success", "difference", "p"),
-        rows=added,
-      )
-    )
-  if pictures.get("tokens"):
-    parts.append(
-      report.Section(title="Success and tokens", picture=pictures["tokens"])
-    )
-  for name, row in whole.items():
-    parts.append(
-      report.Section(
-        title=f"{name}: what it writes",
-        text=row["problem"],
-        written=row["written"],
-      )
-    )
-  return parts
-
-
-def _line(name: str, row: Mapping[str, Any]) -> list[str]:
-  if "why" in row:
-    empty = ["–"] * (len(phases.SLOTS) - 1)
-    return [name, f"not run: {row['why']}", *empty, *["–"] * 5]
-  return [
-    name,
-    *(row["slots"][slot] for slot in phases.SLOTS),
-    row["asks"],
-    _share(row["before"]),
-    _share(row["after"]),
-    f"{sum(row['train_tokens'].values()):,}",
-    f"{row['test_tokens']:,.0f}",
-  ]
-
-
-def _share(digits: str) -> str:
-  solved = _solved(digits)
-  low, high = measure.interval(int(solved.sum()), len(solved))
-  return f"{solved.mean():.1%} ({low:.1%} to {high:.1%})"
-
-
-def _added(rows: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-  """Return a line for each slot of AlphaZero that was changed."""
-  lines = []
-  for slot in phases.SLOTS if "alphazero" in rows else ():
-    other = rows.get(f"alphazero, another {slot}")
-    if other is None:
-      continue
-    ours, theirs = (_solved(row["after"]) for row in (rows["alphazero"], other))
-    words = [row["slots"][slot] for row in (rows["alphazero"], other)]
-    lines.append(
-      [
-        slot.replace("_", " "),
-        f"{words[1]} for {words[0]}",
-        _share(other["after"]),
-        f"{ours.mean() - theirs.mean():+.1%}",
-        f"{measure.mcnemar(ours, theirs):.2g}",
-      ]
-    )
-  return lines
-
-
-def _draw(rows: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, str]:
-  """Draw the pictures; return the names of those that could be."""
-  whole = {name: row for name, row in rows.items() if "why" not in row}
-  if not whole:
-    return {}
-  counts = lambda digits: (digits.count("1"), len(digits))
-  bars = {
-    name: {side: counts(row[side]) for side in ("before", "after")}
-    for name, row in whole.items()
-  }
-  points = {
-    name: [(row["test_tokens"], row["after"].count("1") / len(row["after"]))]
-    for name, row in whole.items()
-  }
-  drawn = {
-    "success": plots.successes(bars, workdir / "success.png"),
-    "tokens": plots.against_tokens(points, workdir / "tokens.png"),
-  }
-  return {name: path.name for name, path in drawn.items() if path}
 
 
 def main(argv) -> None:
@@ -341,16 +240,20 @@ def main(argv) -> None:
     )
   rows = {}
   title = f"{_TITLE}: {_TASK.value}, budget {_BUDGET.value}"
-  for entry in entries(names, _TASK.value, _BUDGET.value):
-    rows[entry.name] = _attempt(entry, workdir)
-    page = sections(rows, _draw(rows, workdir))
+  for entry in entries([*RECIPES, _CHANGED], _TASK.value, _BUDGET.value):
+    row = _attempt(entry, workdir, wanted=entry.recipe in names)
+    if row is None:
+      continue
+    rows[entry.name] = row
+    page = roadmap_page.sections(rows, roadmap_page.draw(rows, workdir))
     paths = report.write(workdir, "roadmap", title, page)
   kept = {
     name: {k: v for k, v in row.items() if k != "written"}
     for name, row in rows.items()
   }
+  seeds = sorted({row["seed"] for row in rows.values() if "seed" in row})
   metrics.write_summary(
-    workdir, {"recipes": kept}, program="roadmap", seeds=[0]
+    workdir, {"recipes": kept}, program="roadmap", seeds=seeds
   )
   print("\n" + report.markdown(title, page[:2]))
   print(f"page: {' and '.join(map(str, paths))}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from alphallm import (
   checkpoint,
+  judges,
   measure,
   methods,
   metrics,
@@ -131,6 +132,8 @@ def train(
       "delete it"
     )
   print(f"{config.kind}: {reward_models.KINDS[config.kind]}", flush=True)
+  # Trees that are learned from are searched as the run searches.
+  policy_run = judges.guided(policy_run)
   params, figures = reward_models.learn(config, policy_run, policy)
   folder.mkdir(parents=True, exist_ok=True)
   settings = dataclasses.asdict(config)

@@ -19,28 +19,21 @@ from alphallm.initialization import (
   rules,
   traces,
 )
-from alphallm.learning import learner, supervised
+from alphallm.learning import learner, optimizer, supervised
 from alphallm.models import transformer
 from alphallm.tasks import base
 
 
 @dataclasses.dataclass(frozen=True)
-class TuningConfig:
+class TuningConfig(optimizer.OptimizerConfig):
   """How the network learns from documents."""
 
   batch_size: int = 32  # rows
   row_tokens: int = 512  # places of a row, in which documents are packed
-  learning_rate: float = 1e-3  # peak, of AdamW
-  warmup_steps: int = 100
-  decay_steps: int = 10_000  # cosine, to `final_rate` x learning_rate
-  final_rate: float = 0.05
-  b2: float = 0.98
-  weight_decay: float = 0.01
-  clip_norm: float = 1.0
-  average: float = 0.99  # decay per step of the average of the weights
   streams: int = 1  # parts of the documents, each packed into rows of its own
 
   def __post_init__(self):
+    super().__post_init__()
     if self.batch_size % self.streams:
       raise ValueError(
         f"batch_size={self.batch_size} is no multiple of streams={self.streams}"
@@ -193,13 +186,7 @@ class Tuner:
         f"config.tuning.batch_size={run.tuning.batch_size} is no multiple of "
         f"{parts}, the number of devices that it is split over"
       )
-    names = {f.name for f in dataclasses.fields(learner.LearnerConfig)}
-    shared = {
-      name: value
-      for name, value in dataclasses.asdict(run.tuning).items()
-      if name in names
-    }
-    self._tx = learner.make_tx(learner.LearnerConfig(**shared))
+    self._tx = optimizer.make_tx(run.tuning)
     self._init_key = sharding.put(jax.random.key(run.seed), whole)
     self._shapes = jax.eval_shape(self._init, self._init_key)
     self._places = sharding.state(

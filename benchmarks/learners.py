@@ -6,10 +6,11 @@
 
 The first policy imitates random legal steps and knows no strategy. Each learner
 of `configs/learners/` goes on from it, with the config's own episodes: sampled,
-or found by tree search. Compiling and measuring do not count; with `--clock
-cpu` what counts is the processor time of this process, for a machine on which
-others run. Each measurement is of the average of the weights, on held-out
-problems.
+or found by tree search. `warm_up` clones until that brings nothing more, then
+goes on by PPO, within the same time. Compiling and measuring do not count; with
+`--clock cpu` what counts is the processor time of this process, for a machine
+on which others run. Each measurement is of the average of the weights, on
+held-out problems.
 """
 
 import argparse
@@ -27,6 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from alphallm import compilation, measurement, plots, sharding  # noqa: E402
 from alphallm import config as config_lib  # noqa: E402
 from alphallm import trainer as trainer_lib  # noqa: E402
+from alphallm.learning import stages  # noqa: E402
 
 LEARNERS = (
   "alphazero",
@@ -41,12 +43,13 @@ LEARNERS = (
   "rloo",
   "remax",
   "dpo",
+  "warm_up",
 )
 _CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
 
 
 def load(name: str, args, seed: int):
-  """Return the config of a learner, without what comes before it."""
+  """Return the config of a learner, without the stage that learns the rules."""
   module = importlib.import_module(f"configs.learners.{name}")
   config = module.get_config(args.problems)
   config.seed = seed
@@ -55,7 +58,7 @@ def load(name: str, args, seed: int):
     config.search.max_depth = 2 * args.blocks
   config.train.num_eval_problems = args.measured
   if "before" in config:
-    del config.before
+    config.before = config.before[1:]
   return config
 
 
@@ -67,7 +70,7 @@ def first_policy(args, seed: int):
     num_simulations=0, permission="rules", rules_propose=True
   )
   config.selfplay.player = "search"
-  trainer = _trainer(config)
+  trainer = _trainer(config_lib.make_run(config))
   state = trainer.init()
   for iteration in range(args.iterations):
     state, scalars = trainer.iterate(state, iteration)
@@ -75,15 +78,17 @@ def first_policy(args, seed: int):
   return state.learner.params
 
 
-def _trainer(config) -> trainer_lib.Trainer:
-  return trainer_lib.Trainer(config_lib.make_run(config), sharding.make_mesh())
+def _trainer(run: config_lib.Run) -> trainer_lib.Trainer:
+  return trainer_lib.Trainer(run, sharding.make_mesh())
 
 
 def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
   """Learn for so many seconds; what was measured on the way."""
-  trainer, clock = _trainer(load(name, args, seed)), _CLOCKS[args.clock]
-  state = trainer.init(params=params, iteration=1)
+  configs, runs = config_lib.make_stages(load(name, args, seed))
+  trainers, clock = [_trainer(run) for run in runs], _CLOCKS[args.clock]
+  state = trainers[0].init(params=params, iteration=1)
   points, spent, tokens, iteration = [], 0.0, 0.0, 1
+  path, compiled_at = stages.Stages(configs, begun=iteration), {iteration}
 
   def note():
     shares = measure(state.learner.average)
@@ -93,13 +98,18 @@ def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
   shares = note()
   while spent < args.seconds:
     began = clock()
-    state, scalars = trainer.iterate(state, iteration)
+    state, scalars = trainers[path.present].iterate(state, iteration)
     tokens += float(jax.block_until_ready(scalars)["tokens"])
-    if iteration > 1:  # The first one compiles.
+    if iteration not in compiled_at:
       spent += clock() - began
     iteration += 1
-    if spent >= args.seconds * len(points) / args.points:
+    measures = spent >= args.seconds * len(points) / args.points
+    if measures:
       shares = note()
+    if path.record(iteration, shares["greedy"] if measures else None):
+      compiled_at.add(iteration)
+      learnt = state.learner.params
+      state = trainers[path.present].init(params=learnt, iteration=iteration)
   words = ", ".join(f"{k} {shares[k]:.1%}" for k in shares)
   print(f"{name}, seed {seed}: {iteration - 1} iterations, {words}", flush=True)
   return points

@@ -19,7 +19,14 @@ import conftest, jax, toy_task
 from jax.experimental import topologies
 from alphallm import search as strategies
 from alphallm import selfplay, sharding
-from alphallm.learning import alphazero, learner, objective, ppo, replay
+from alphallm.learning import (
+  alphazero,
+  learner,
+  objective,
+  optimizer,
+  ppo,
+  replay,
+)
 from alphallm.models import transformer
 from alphallm.search import play, tree_search
 
@@ -37,7 +44,7 @@ player = selfplay.SelfPlayConfig(num_slots=32, num_moves=2, num_targets=3)
 search = tree_search.SearchConfig(
   num_simulations=4, num_candidates=4, max_depth=3, shrink=1)
 training = learner.LearnerConfig(batch_size=16, capacity=64)
-tx = learner.make_tx(training)
+tx = optimizer.make_tx(training)
 
 def place(tree, sharding_):
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(

@@ -12,6 +12,7 @@ import tiny_config
 
 from alphallm import config as config_lib
 from alphallm import (
+  judges,
   reward_data,
   reward_models,
   rewards,
@@ -92,6 +93,22 @@ def test_kinds_of_models_are_trained_and_judged(workdir):
   config = dataclasses.replace(config, kind="process", labels="tree")
   _, figures = reward_models.learn(config, run, policy)
   assert figures["label_tokens"] > 0
+
+
+def test_trees_are_searched_as_the_run_searches(workdir, monkeypatch):
+  """By the run's own reward model, where it has one."""
+  guided = []
+  monkeypatch.setattr(judges, "guided", lambda run: guided.append(run) or "run")
+
+  def learn(config, run, policy):
+    assert run == "run"
+    raise config_lib.UserError("no more of it")
+
+  monkeypatch.setattr(reward_models, "learn", learn)
+  config = reward_models.make_config({"kind": "process", "labels": "tree"})
+  with pytest.raises(config_lib.UserError, match="no more of it"):
+    train_reward.train(config, workdir, "by_trees")
+  assert len(guided) == 1
 
 
 @pytest.mark.slow

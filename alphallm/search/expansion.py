@@ -239,6 +239,14 @@ class Expander:
     )
     return output, made, note
 
+  def settle(self, beside: nodes.Beside) -> nodes.Beside:
+    """Put the pages where they are read; see `loop.Settle`."""
+    if not self._pages:
+      return beside
+    in_step = self.config.width == 1 and not self.config.carry_over
+    pages = tree_cache.settle(beside.pages, in_step=in_step)
+    return beside.replace(pages=pages)
+
   def absorb(
     self, beside: nodes.Beside, visit: simulation.Visit, note: nodes.Note
   ) -> nodes.Beside:

@@ -31,6 +31,8 @@ Expand = Callable[
 ]
 # (carry, visit, note) -> carry
 Absorb = Callable[[Any, Visit, Any], Any]
+# carry -> carry, in which all that was absorbed is where it is read
+Settle = Callable[[Any], Any]
 
 
 def forget(carry: Any, visit: Visit, note: Any) -> Any:
@@ -45,6 +47,7 @@ def search(
   *,
   expand_fn: Expand,
   absorb_fn: Absorb = forget,
+  settle_fn: Settle = lambda carry: carry,
   root_action_selection_fn: Callable[..., chex.Array],
   interior_action_selection_fn: Callable[..., chex.Array],
   max_depth: chex.Numeric,
@@ -63,7 +66,9 @@ def search(
     tree: from `plant`, with room for N simulations; N may be 0.
     expand_fn: evaluates a child; what it returns for resting trees is dropped,
       except for its note.
-    absorb_fn: puts the note of an evaluation into the carry.
+    absorb_fn: puts the note of an evaluation into the carry, which is settled.
+    settle_fn: puts into its place what `absorb_fn` left beside it; called
+      before anything is read of the carry, and at the end.
     root_action_selection_fn: as mctx has it.
     interior_action_selection_fn: as mctx has it.
     max_depth: D, most edges from the root to a leaf; may be traced.
@@ -116,6 +121,7 @@ def search(
     sim, trees = state
     rng_keys, budget, held, shared, tree, carry = trees
     active = wants_more(sim, trees)
+    carry = settle_fn(carry)
     path = walk(fold(rng_keys, sim), tree, active=active)
     visit, parent = simulation.ask(tree, path, number(sim, held), active)
     output, child, note = expand_fn(shared, visit, parent, carry)
@@ -129,6 +135,7 @@ def search(
     sim, trees = state
     rng_keys, budget, held, shared, tree, carry = trees
     wanted = wants_more(sim, trees)
+    carry = settle_fn(carry)
 
     def choose(state, place):
       sim, shadow, ends = state
@@ -154,7 +161,7 @@ def search(
     def put(state, one):
       tree, carry = state
       path, visit, (output, child, note) = one
-      carry = absorb_fn(carry, visit, note)
+      carry = absorb_fn(settle_fn(carry), visit, note)
       tree = simulation.insert(tree, path, visit, output, child)
       tree = simulation.backup(tree, path, visit.node, visit.active)
       return (tree, carry), ()
@@ -170,6 +177,7 @@ def search(
       simulate if width == 1 else simulate_several,
       (sim, trees),
     )
+    trees = *trees[:-1], settle_fn(trees[-1])
     if not sizes:
       return trees[-2:]
     rows = jnp.argsort(~wants_more(sim, trees))[:fits]

@@ -207,6 +207,12 @@ def advance(
     What was found, at no cost where the episode was over; the episodes after
     the move; what is carried over to the next one.
   """
+  if config.searched_steps:
+    dials = dials or config.dials()
+    begins = trace.episode.num_steps < config.searched_steps
+    dials = dials.replace(
+      num_simulations=jnp.where(begins, dials.num_simulations, 0)
+    )
   found = tree_search.search(
     apply_fn,
     task,

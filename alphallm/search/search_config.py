@@ -92,6 +92,7 @@ class SearchConfig(Settings):
   rollout_steps: int = 0  # played on from a leaf, for its value; 0: none
   rollout_weight: float = 1.0  # of a rollout against the value without it
   play_solution: bool = True  # a solution found in the tree is played
+  searched_steps: int = 0  # of an episode, the first; then no trees. 0: all
   stop_decided: bool = False  # a tree rests once its move cannot change
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
@@ -137,6 +138,8 @@ class SearchConfig(Settings):
         f"rollout_weight={self.rollout_weight} is not 0 to 1, or rollout_steps="
         f"{self.rollout_steps} not 0 or more"
       )
+    if self.searched_steps < 0:
+      raise ValueError(f"searched_steps={self.searched_steps} is below 0")
     if self.carry_over and not self.num_simulations:
       raise ValueError("carry_over needs num_simulations above 0")
     if self.width < 1 or (self.width > 1 and self.shrink):

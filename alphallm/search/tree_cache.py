@@ -6,6 +6,7 @@ expansion owns one page; a node knows the ids of its ancestors' pages, which an
 expansion puts behind the prompt, once.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -18,17 +19,39 @@ NO_PAGE = -1
 
 
 @chex.dataclass(frozen=True)
+class Page:
+  """One page of every tree.
+
+  Attributes:
+    kv: per layer `[B, ...]`, of `page_tokens` tokens.
+    lengths: `[B]` int32.
+    ids: `[B]` int32, which page it is; one that no page has is written nowhere.
+  """
+
+  kv: tuple[Any, ...]
+  lengths: chex.Array
+  ids: chex.Array
+
+
+@chex.dataclass(frozen=True)
 class Pages:
   """The pool of pages of a batch of trees.
+
+  The page that was made last lies beside the pool until `settle` puts it there.
+  Whatever is read of the pool then stems from what was written; were it the
+  other way round, nothing told XLA that a page is written after others were
+  read, and it would copy the whole pool each time.
 
   Attributes:
     kv: per layer `[B, N, ...]`, room for `page_tokens`; see
       `attention.Segment`.
     lengths: `[B, N]` int32, number of tokens in each page.
+    last: what is not in the pool yet.
   """
 
   kv: tuple[Any, ...]
   lengths: chex.Array
+  last: Page
 
   @property
   def page_tokens(self) -> int:
@@ -63,39 +86,61 @@ def allocate(
     dtype: in which they are kept; "" for that of `kv_like`.
   """
   batch = jax.tree.leaves(kv_like)[0].shape[0]
+  empty = functools.partial(
+    attention.empty, kv_like, page_tokens, dtype=dtype or None
+  )
+  zeros = jnp.zeros((batch,), jnp.int32)
   return Pages(
-    kv=attention.empty(
-      kv_like, page_tokens, between=(num_pages,), dtype=dtype or None
-    ),
+    kv=empty(between=(num_pages,)),
     lengths=jnp.zeros((batch, num_pages), jnp.int32),
+    last=Page(kv=empty(), lengths=zeros, ids=zeros),
   )
 
 
 def write(
   pages: Pages,
-  page: chex.Array,
+  ids: chex.Array,
   kv: tuple[Any, ...],
   lengths: chex.Array,
 ) -> Pages:
-  """Fill one page of every tree.
+  """Fill one page of every tree; it is read after the next `settle`.
 
   Args:
-    pages: the pool.
-    page: `[]` int32, the page's id, the same in every tree; or `[B]`, where an
-      id that no page has writes nothing.
+    pages: the pool, settled.
+    ids: `[]` or `[B]` int32, the page's in each tree; where no page has it
+      nothing is written.
     kv: per layer `[B, ...]`, of `page_tokens` tokens.
     lengths: `[B]` int32.
   """
+  return pages.replace(
+    last=Page(
+      kv=jax.tree.map(lambda x, new: new.astype(x.dtype), pages.kv, kv),
+      lengths=lengths,
+      ids=jnp.broadcast_to(ids, lengths.shape),
+    )
+  )
+
+
+def settle(pages: Pages, *, in_step: bool) -> Pages:
+  """Put the page that was made last into the pool; again does nothing.
+
+  Args:
+    pages: the pool.
+    in_step: whether the page has the same id, one that there is, in all trees.
+  """
+  last = pages.last
+  rows = jnp.arange(last.ids.shape[0])
 
   def put(x, new):
-    new = new.astype(x.dtype)
-    if page.ndim:
-      rows = jnp.arange(page.shape[0])
-      return x.at[rows, page].set(new, mode="drop")
-    return jax.lax.dynamic_update_slice_in_dim(x, new[:, None], page, axis=1)
+    if in_step:
+      return jax.lax.dynamic_update_slice_in_dim(
+        x, new[:, None], last.ids[0], axis=1
+      )
+    return x.at[rows, last.ids].set(new, mode="drop")
 
-  return Pages(
-    kv=jax.tree.map(put, pages.kv, kv), lengths=put(pages.lengths, lengths)
+  return pages.replace(
+    kv=jax.tree.map(put, pages.kv, last.kv),
+    lengths=put(pages.lengths, last.lengths),
   )
 
 
@@ -105,7 +150,8 @@ def read(
   """Return the whole context of a node in each tree, as one segment.
 
   Args:
-    cache: whose prompt has room for every context that a node may have.
+    cache: whose prompt has room for every context that a node may have, and
+      whose pages are settled.
     ids: `[B, A]` int32, the pages from below the root to the node; `NO_PAGE`
       stands for none.
     length: `[B]` int32, tokens of the node's context.
@@ -139,7 +185,7 @@ def follow(
   """Return the cache of subtrees; the page of their root joins the prompt.
 
   Args:
-    cache: of the whole trees.
+    cache: of the whole trees, settled.
     ids: `[B, N]` int32, the present page of each node below the new root.
     page: `[B]` int32, that of the new root.
     length: `[B]` int32, tokens of its context, those of its page included.
@@ -160,5 +206,9 @@ def follow(
     prompt=attention.Segment(
       kv=attention.put(prompt.kv, own_kv, place), mask=mask[:, None, None]
     ),
-    pages=jax.tree.map(lambda x: x[rows[:, None], ids], pages),
+    pages=Pages(
+      kv=jax.tree.map(lambda x: x[rows[:, None], ids], pages.kv),
+      lengths=pages.lengths[rows[:, None], ids],
+      last=pages.last.replace(ids=jnp.full_like(page, ids.shape[1])),
+    ),
   )

@@ -96,6 +96,7 @@ def search(
     prepare(config, keys, tree, budget),
     expand_fn=expander.leaf,
     absorb_fn=expander.absorb,
+    settle_fn=expander.settle,
     root_action_selection_fn=config.policy.choose_at_root,
     interior_action_selection_fn=config.policy.choose_below,
     max_depth=dials.max_depth,

@@ -5,13 +5,12 @@ import fake_model
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import random_transformer
 import unoptimized
 from scored import PARAMS, B, C, T, V, reference_scores, some_batch
 
-from alphallm.learning import alphazero, learner, replay, scoring
+from alphallm.learning import alphazero, learner, optimizer, replay, scoring
 from alphallm.models import transformer
 
 VALUE_AND_GRAD = unoptimized.jit(
@@ -208,7 +207,7 @@ CONFIG = learner.LearnerConfig(
 
 
 def stepper(config=CONFIG):
-  tx = learner.make_tx(config)
+  tx = optimizer.make_tx(config)
   step = functools.partial(
     learner.train_step, fake_model.apply_fn, tx, config, OBJECTIVE
   )
@@ -246,61 +245,6 @@ def test_the_average_follows_the_parameters():
     decay = min(0.9, (1 + i) / (10 + i))
     average = decay * average + (1 - decay) * np.asarray(state.params["value"])
   np.testing.assert_allclose(state.average["value"], average, rtol=1e-5)
-
-
-def test_the_rate_warms_up_and_decays():
-  """Of a constant gradient Adam's step is the rate, exactly."""
-  config = learner.LearnerConfig(
-    learning_rate=0.1,
-    warmup_steps=4,
-    decay_steps=12,
-    final_rate=0.1,
-    weight_decay=0.0,
-  )
-  tx = learner.make_tx(config)
-  params = {"w": jnp.zeros(3)}
-  opt_state = tx.init(params)
-  rates = []
-  for _ in range(16):
-    updates, opt_state = tx.update({"w": jnp.full(3, 0.2)}, opt_state, params)
-    rates.append(-float(updates["w"][0]))
-  warm = [0.1 * i / 4 for i in range(4)]
-  share = [0.5 * (1 + np.cos(np.pi * i / 8)) for i in range(8)]
-  decay = [0.1 * (0.9 * x + 0.1) for x in share]
-  np.testing.assert_allclose(rates, warm + decay + [0.01] * 4, rtol=1e-4)
-
-
-def test_the_value_head_has_a_rate_of_its_own():
-  config = learner.LearnerConfig(
-    learning_rate=0.1, warmup_steps=0, weight_decay=0.0, value_rate=5.0
-  )
-  tx = learner.make_tx(config)
-  params = {"params": {"value_head": {"w": jnp.ones(2)}, "x": jnp.ones(2)}}
-  updates, _ = tx.update(params, tx.init(params), params)
-  found = updates["params"]
-  np.testing.assert_allclose(found["x"], -0.1, rtol=1e-4)
-  np.testing.assert_allclose(found["value_head"]["w"], -0.5, rtol=1e-4)
-
-
-def test_gradients_are_clipped_and_weights_decay():
-  config = learner.LearnerConfig(
-    learning_rate=0.1, warmup_steps=1, clip_norm=1.0, weight_decay=0.5
-  )
-  tx = learner.make_tx(config)
-  params = {"w": jnp.array([2.0, -4.0])}
-  opt_state = tx.init(params)
-  zeros = jax.tree.map(jnp.zeros_like, params)
-  _, opt_state = tx.update(zeros, opt_state, params)  # the rate is 0 here
-  updates, _ = tx.update(zeros, opt_state, params)
-  np.testing.assert_allclose(updates["w"], [-0.1, 0.2], rtol=1e-5)
-  _, opt_state = tx.update({"w": jnp.array([30.0, 40.0])}, opt_state, params)
-  (mean,) = [
-    x
-    for x in jax.tree.leaves(
-      optax.tree_utils.tree_get(opt_state, "mu"), is_leaf=lambda x: False
-    )
-  ]
-  np.testing.assert_allclose(mean, 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
 
 
 def mirror(rng_key, context, candidates):
@@ -354,7 +298,7 @@ def test_a_round_is_steps_on_drawn_batches():
 
 def test_the_weight_of_the_divergence_is_adapted():
   config = dataclasses.replace(CONFIG, kl_weight=0.3, kl_target=1e9)
-  tx = learner.make_tx(config)
+  tx = optimizer.make_tx(config)
   buffer = replay.init(jax.tree.map(lambda x: x[0], some_batch()), 8)
   buffer = replay.add(buffer, some_batch(), np.ones(B, bool))
   params = jax.tree.map(jnp.asarray, PARAMS)

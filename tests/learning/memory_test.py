@@ -11,7 +11,7 @@ import random_transformer
 import scored
 import unoptimized
 
-from alphallm.learning import alphazero, learner
+from alphallm.learning import alphazero, learner, optimizer
 from alphallm.models import transformer
 
 OBJECTIVE = alphazero.AlphaZero()
@@ -73,7 +73,7 @@ def test_states_of_optimizers(options, share):
   config = learner.LearnerConfig(
     learning_rate=0.05, warmup_steps=0, weight_decay=0.0, **options
   )
-  tx = learner.make_tx(config)
+  tx = optimizer.make_tx(config)
   params = {"kernel": jnp.ones((256, 512)) / 256}
   state = learner.init(tx, params)
   size = lambda tree: sum(x.nbytes for x in jax.tree.leaves(tree))

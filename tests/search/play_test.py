@@ -239,6 +239,23 @@ def test_cost_of_playing_is_what_the_network_was_asked():
   assert len(lengths) > 1
 
 
+def test_only_the_first_steps_are_searched():
+  task, some = TASKS["append"], dataclasses.replace(CONFIG, searched_steps=1)
+  args = PARAMS, keys_like(B), toy_problems()
+  first = unoptimized.jit(
+    lambda *args: play.solve(
+      fake_model.apply_fn, task, CONFIG, *args, max_moves=1
+    )
+  )(*args)
+  result, whole = solver(task, some)(*args), solver(task, CONFIG)(*args)
+  steps = result.episode.num_steps
+  assert steps.max() > 1
+  np.testing.assert_array_equal(result.step, first.step)
+  # Of each other state the root alone is evaluated.
+  np.testing.assert_array_equal(result.cost.nodes, first.cost.nodes + steps - 1)
+  assert whole.cost.nodes.sum() > result.cost.nodes.sum()
+
+
 def test_a_line_is_played_until_the_episode_ends():
   """Of one problem, by hand: two steps win; the third is not played."""
   task = TASKS["append"]

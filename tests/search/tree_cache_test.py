@@ -1,5 +1,7 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from alphallm.models import attention
 from alphallm.search import tree_cache
@@ -20,19 +22,25 @@ def prompt():
   )
 
 
-def test_reads_what_was_written():
+def written(pages, ids, kv, lengths, in_step=True):
+  pages = tree_cache.write(pages, jnp.int32(ids), kv, lengths)
+  return tree_cache.settle(pages, in_step=in_step)
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+def test_reads_what_was_written(in_step):
   pages = tree_cache.allocate(page(0)[0], N, P)
-  written = [page(seed) for seed in range(N)]
+  those = [page(seed) for seed in range(N)]
   for i in 2, 0, 3, 1, 2:  # the last of two writes counts
-    pages = tree_cache.write(pages, jnp.int32(i), *page(i + 10))
+    pages = written(pages, i, *page(i + 10), in_step)
   for i in range(N):
-    pages = tree_cache.write(pages, jnp.int32(i), *written[i])
+    pages = written(pages, i, *those[i], in_step)
   ids = np.array([[1, 3, tree_cache.NO_PAGE], [2, 0, 3]])
   expected = []
   for b in range(B):
     parts = [[x[b][:, :2] for x in prompt().kv]]
     for i in ids[b][ids[b] != tree_cache.NO_PAGE]:
-      kv, lengths = written[i]
+      kv, lengths = those[i]
       parts.append([x[b][:, : lengths[b]] for x in kv])
     expected.append([np.concatenate(x, axis=1) for x in zip(*parts)])  # noqa: B905
   lengths = np.array([x[0].shape[1] for x in expected])
@@ -52,15 +60,41 @@ def test_reads_what_was_written():
 def test_no_page_is_empty_even_if_all_are_full():
   pages = tree_cache.allocate(page(0)[0], N, P)
   for i in range(N):
-    pages = tree_cache.write(
-      pages, jnp.int32(i), page(i)[0], jnp.full(B, P, jnp.int32)
-    )
+    pages = written(pages, i, page(i)[0], jnp.full(B, P, jnp.int32))
   cache = tree_cache.Cache(prompt=prompt(), pages=pages)
   ids, two = jnp.full((B, 2), tree_cache.NO_PAGE), jnp.full(B, 2)
   segment = tree_cache.read(cache, ids, two)
   assert np.sum(segment.mask) == 2 * B
   np.testing.assert_array_equal(segment.kv, prompt().kv)
   assert np.sum(tree_cache.read(cache, ids + 1, two + 2 * P).mask) == B * 8
+
+
+def test_a_page_that_none_has_is_written_nowhere():
+  pages = tree_cache.allocate(page(0)[0], N, P)
+  pages = written(pages, 1, *page(1))
+  after = written(pages, [N, 0], *page(2), in_step=False)
+  np.testing.assert_array_equal(after.kv[0][0], pages.kv[0][0])
+  np.testing.assert_array_equal(after.kv[0][1, 0], page(2)[0][0][1])
+
+
+def test_a_loop_that_reads_and_writes_does_not_copy_the_pool():
+  def body(i, carry):
+    pages, total = carry
+    pages = tree_cache.settle(pages, in_step=True)
+    cache = tree_cache.Cache(prompt=prompt(), pages=pages)
+    ids = jnp.full((B, 1), i - 1)
+    segment = tree_cache.read(cache, ids, jnp.full(B, P))
+    # Nothing that is written depends on what is read.
+    new = tuple(jnp.full((B, 2, P, 3), i, jnp.float32) for _ in range(LAYERS))
+    pages = tree_cache.write(pages, i, new, jnp.full(B, P))
+    return pages, total + sum(jnp.sum(x) for x in segment.kv)
+
+  def loop(pages):
+    return jax.lax.fori_loop(0, 1000, body, (pages, 0.0))
+
+  pages = tree_cache.allocate(page(0)[0], 1000, P)
+  program = jax.jit(loop, donate_argnums=0).lower(pages).compile()
+  assert program.memory_analysis().temp_size_in_bytes < pages.kv[0].nbytes
 
 
 def test_pages_are_of_the_keys_type():
