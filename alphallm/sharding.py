@@ -14,6 +14,11 @@ Sharding = jax.sharding.NamedSharding
 _Spec = jax.sharding.PartitionSpec
 
 
+_NAMES = "data", "fsdp", "tensor"
+# Explicit axes, the default, are not understood by mctx and Linen.
+_AUTO = (jax.sharding.AxisType.Auto,) * len(_NAMES)
+
+
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
   """How many devices each axis of the mesh has."""
@@ -74,18 +79,21 @@ def make_mesh(
       "those that play and those that learn; give 0"
     )
   devices = jax.devices() if devices is None else list(devices)
+  sizes = _sizes(config, len(devices))
+  return jax.make_mesh(sizes, _NAMES, axis_types=_AUTO, devices=devices)
+
+
+def _sizes(config: MeshConfig, count: int) -> tuple[int, ...]:
+  """Return the sizes of the axes of a mesh of so many devices."""
   inner = config.fsdp * config.tensor
-  sizes = config.data or len(devices) // inner, config.fsdp, config.tensor
-  if math.prod(sizes) != len(devices):
+  sizes = config.data or count // inner, config.fsdp, config.tensor
+  if math.prod(sizes) != count:
     raise values.UserError(
       f"config.mesh: data={config.data}, fsdp={config.fsdp} and tensor="
-      f"{config.tensor} do not fit {len(devices)} device(s): they must "
+      f"{config.tensor} do not fit {count} device(s): they must "
       "multiply to that number"
     )
-  # Explicit axes, the default, are not understood by mctx and Linen.
-  auto = (jax.sharding.AxisType.Auto,) * len(sizes)
-  names = "data", "fsdp", "tensor"
-  return jax.make_mesh(sizes, names, axis_types=auto, devices=devices)
+  return sizes
 
 
 def make_meshes(
@@ -118,8 +126,13 @@ def make_meshes(
     )
   learning = [d for own in by_process.values() for d in own[:-each]]
   playing = [d for own in by_process.values() for d in own[-each:]]
-  whole = dataclasses.replace(config, actors=0)
-  return make_mesh(whole, devices=learning), make_mesh(devices=playing)
+
+  def mesh(config, devices):
+    # In their order: a part of a TPU slice need not be a box.
+    placed = np.array(devices).reshape(_sizes(config, len(devices)))
+    return jax.sharding.Mesh(placed, _NAMES, axis_types=_AUTO)
+
+  return mesh(config, learning), mesh(MeshConfig(), playing)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> Sharding:
