@@ -24,6 +24,7 @@ def get_config(length: str = "full"):
     context="reset",
   )
   config.search.max_depth = config.task.num_numbers - 1
+  config.search.shrink = 1  # most trees rest early, solved or exhausted
   config.train.num_iterations = _ITERATIONS[length]
   config.learner.decay_steps = 28_000
   if length == "night":

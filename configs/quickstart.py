@@ -30,6 +30,7 @@ def get_config():
     discount=0.97,  # of the value, per step
     rules_propose=True,  # random legal steps where the policy has none
     searched_steps=0,  # of an episode, the first ones; 0: all
+    replant=False,  # a tree that can win no more is grown anew
     shrink=0,  # quarterings of the batch, once so few problems are unsolved
     policy=dict(kind="gumbel", value_scale=0.1, rescale_values=True),
   )

@@ -35,7 +35,7 @@ def get_config(grid: str = "small"):
     config.grid.budgets = (0, 1)
     config.grid.num_problems = 8
     config.model.num_layers = 1
-    config.search.num_candidates = 2
+    config.search.update(num_candidates=2, shrink=0)
     config.selfplay.update(num_slots=4, num_moves=2)
     config.learner.update(batch_size=4, capacity=64, min_examples=1)
     config.learner.update(max_steps=2, warmup_steps=2, decay_steps=8)

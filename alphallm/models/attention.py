@@ -6,6 +6,7 @@ belongs to a problem and is then shared by all spans of it (no candidate copies
 the prefix), or to one span alone.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -208,7 +209,11 @@ def _attend(
   parts: Sequence[tuple[KeysValues, chex.Array]],
   cap: float | None,
 ) -> chex.Array:
-  """Attend to keys and values where their masks say so; see `attend`."""
+  """Attend to keys and values where their masks say so; see `attend`.
+
+  The softmax is over all parts, which are nowhere put side by side: each has
+  its share of the sum and of the result, divided at the end.
+  """
   b, k, s, h, d = queries.shape
   g = parts[-1][0].keys.shape[-3]
   q = (queries * d**-0.5).reshape(b, k, s, g, h // g, d)
@@ -222,13 +227,18 @@ def _attend(
     if cap is not None:
       score = cap * jnp.tanh(score / cap)
     scores.append(jnp.where(mask[:, None, :, :, None], score, _MASKED))
-  weights = jax.nn.softmax(jnp.concatenate(scores, axis=-1), axis=-1)
-  weights = weights.astype(queries.dtype)
+  highest = [jnp.max(score, axis=-1, keepdims=True) for score in scores]
+  highest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, highest))
 
-  out, start = jnp.zeros((), queries.dtype), 0
-  for kv, mask in parts:
-    stop = start + mask.shape[-1]
-    part = weights[..., start:stop]
-    out += jnp.einsum(f"bgksrc,{lead(kv.values)}cd->bgksrd", part, kv.values)
-    start = stop
+  out, total = jnp.float32(0), jnp.float32(0)
+  for score, (kv, _) in zip(scores, parts, strict=True):
+    weights = jnp.exp(score - highest)
+    total += jnp.sum(weights, axis=-1, keepdims=True)
+    out += jnp.einsum(
+      f"bgksrc,{lead(kv.values)}cd->bgksrd",
+      weights.astype(queries.dtype),
+      kv.values,
+      preferred_element_type=jnp.float32,
+    )
+  out = (out / total).astype(queries.dtype)
   return jnp.moveaxis(out, 1, 3).reshape(b, k, s, h, d)

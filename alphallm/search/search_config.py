@@ -93,6 +93,7 @@ class SearchConfig(Settings):
   rollout_weight: float = 1.0  # of a rollout against the value without it
   play_solution: bool = True  # a solution found in the tree is played
   searched_steps: int = 0  # of an episode, the first; then no trees. 0: all
+  replant: bool = False  # a tree that can win no more is grown anew
   stop_decided: bool = False  # a tree rests once its move cannot change
   rules_propose: bool = False  # random legal steps where no candidate is legal
   cache: Literal["pages", "recompute"] = "pages"
@@ -140,6 +141,11 @@ class SearchConfig(Settings):
       )
     if self.searched_steps < 0:
       raise ValueError(f"searched_steps={self.searched_steps} is below 0")
+    if self.replant and (self.carry_over or not self.plays_solution):
+      raise ValueError(
+        "replant needs permission 'checker' and play_solution: only then is it "
+        "known that a tree can win no more; and carry_over follows one tree"
+      )
     if self.carry_over and not self.num_simulations:
       raise ValueError("carry_over needs num_simulations above 0")
     if self.width < 1 or (self.width > 1 and self.shrink):

@@ -16,6 +16,7 @@ from alphallm.search import (
   loop,
   nodes,
   open_edges,
+  replanting,
   solution,
   tree_cache,
 )
@@ -60,6 +61,11 @@ def search(
 ) -> Move:
   """Search one move for each of B problems.
 
+  With `replant` a tree that holds no solution, and in which no edge is open any
+  more, is grown anew from other candidates, as long as its budget lasts (each
+  root counts as one simulation). So a budget is spent wholly or to a solution,
+  however few the candidates.
+
   Args:
     apply_fn: the network.
     task: the environment.
@@ -79,6 +85,24 @@ def search(
   dials = dials or config.dials()
   if not isinstance(dials.max_depth, int):
     dials = dials.replace(max_depth=jnp.minimum(dials.max_depth, config.depth))
+
+  def grow(rng_keys, dials):
+    return _grow(
+      apply_fn, task, config, params, rng_keys, state, context, forest, dials
+    )
+
+  if config.replant:
+    most = jnp.minimum(dials.num_simulations, config.num_simulations)
+    return replanting.search(
+      grow, rng_keys, dials.replace(num_simulations=most)
+    )
+  return grow(rng_keys, dials)
+
+
+def _grow(
+  apply_fn, task, config, params, rng_keys, state, context, forest, dials
+) -> Move:
+  """Search with one tree for each problem; see `search`."""
   expander = expansion.Expander(apply_fn, params, task, config, dials)
   keys = nodes.Keys.of(rng_keys)
   plant = functools.partial(_plant, expander, keys, state, context)

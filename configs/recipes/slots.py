@@ -96,7 +96,7 @@ def _common(task: str, size: str):
   if size == "ci":
     config.model.update(num_layers=1, embed_dim=16, num_heads=2, mlp_dim=32)
     config.model.update(num_kv_heads=1, head_dim=8)
-    config.search.update(num_simulations=2, num_candidates=2)
+    config.search.update(num_simulations=2, num_candidates=2, shrink=0)
     config.selfplay.update(num_slots=8, num_moves=2)
     config.learner.update(batch_size=8, warmup_steps=2, decay_steps=8)
     config.learner.update(capacity=256, min_examples=1, max_steps=2)
