@@ -121,7 +121,6 @@ FINETUNE = (
   "--config.task.max_tokens=96",
   "--config.tuning.batch_size=8",
   "--config.tuning.streams=4",
-  "--config.train.num_eval_problems=8",
   "--config.train.validation_batches=1",
 )
 
@@ -130,7 +129,15 @@ def tuned(workdir, processes, devices, steps):
   """Return the figures of a supervised run, and the parameters it came to."""
   length = f"--config.train.num_steps={steps}"
   ended = pods.ends(
-    pods.start_any("finetune", workdir, processes, devices, *FINETUNE, length)
+    pods.start_any(
+      "finetune",
+      workdir,
+      processes,
+      devices,
+      *FINETUNE,
+      length,
+      before=pods.untried,
+    )
   )
   assert all("greedy" not in one.out for one in ended[1:])
   summary = json.loads((workdir / "summary.json").read_text())
@@ -144,8 +151,7 @@ def test_two_processes_learn_from_documents_as_one(tmp_path):
   )
   near = lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-6)
   jax.tree.map(near, params, others)
-  for name in ("greedy", "sampled", "validation_loss"):
-    near(figures[name], wanted[name])
+  near(figures["validation_loss"], wanted["validation_loss"])
   # On from the same documents with other processes.
   (_, params), (_, others) = (
     tuned(tmp_path / name, processes, devices, 6)
