@@ -2,12 +2,14 @@
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from alphallm import consistency, selfplay, sharding, tasks, tokenizer, values
@@ -73,6 +75,16 @@ class Run:
   def refers_to_pretrained(self) -> bool:
     """Whether that is the pretrained model for good."""
     return self.has_reference and not self.learner.reference_every
+
+  def parts(self, mesh: jax.sharding.Mesh) -> Any:
+    """Return how parameters that play stay split; None: gathered at entry."""
+    if self.mesh.gather == "entry":
+      return None
+    shapes = jax.eval_shape(
+      functools.partial(transformer.init_params, self.model.config),
+      jax.random.key(0),
+    )
+    return sharding.state(shapes, mesh, min_size=self.mesh.min_size)
 
 
 # An episode as the policy alone writes it.

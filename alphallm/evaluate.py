@@ -14,6 +14,9 @@ Without --methods, --budgets and --simulations a config that has a room
 Beside it stands the policy with which the training began. A run that has not
 begun, of a pretrained model, is measured as it is. What is measured is kept in
 the workdir: an evaluation that was stopped goes on with the same command.
+
+The problems are split over all devices; on several hosts it is given as
+`alphallm.train` is.
 """
 
 import json
@@ -28,6 +31,7 @@ from alphallm import (
   checkpoint,
   compute_optimal,
   evaluation,
+  hosts,
   judges,
   methods,
   metrics,
@@ -36,6 +40,7 @@ from alphallm import (
   program,
   runs,
   search,
+  sharding,
   tables,
   tasks,
   verdict,
@@ -122,11 +127,15 @@ def main(argv) -> None:
   models, judging = judges.named_in(_GUIDANCE.value, workdir, run.task)
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
+  mesh = sharding.make_mesh()
+  whole = sharding.replicated(mesh)
   begun = checkpoint.any_in(workdir / "checkpoints")
   if begun or run.pretrained is None or _CHECKPOINT.value != "latest":
-    params, iteration = runs.load(run, workdir, _CHECKPOINT.value)
+    params, iteration = runs.load(
+      run, workdir, _CHECKPOINT.value, sharding=whole
+    )
   else:
-    params, iteration = runs.load_first(run), 0
+    params, iteration = sharding.put(runs.load_first(run), whole), 0
   # As ever: without other budgets it gets the tokens of the last mcts.
   matched = budgets is None and set(names) <= set(_USUAL)
   if budgets and _SIMULATIONS.present:
@@ -154,7 +163,11 @@ def main(argv) -> None:
     flush=True,
   )
   evaluated = evaluation.Evaluation(
-    run, problems, compared, matched=matched and "best_of_n" in names
+    run,
+    problems,
+    compared,
+    mesh=mesh,
+    matched=matched and "best_of_n" in names,
   )
   settings = json.dumps(config.to_dict(), sort_keys=True), judging
   kept = workdir / "evaluation"
@@ -163,12 +176,15 @@ def main(argv) -> None:
   policies: dict[str, Any] = {}  # by what they are called
   if _BEFORE.value and iteration:
     print(f"before the training, {first}:", flush=True)
-    # Where the trained ones lie, so that nothing is compiled twice.
-    places = jax.tree.map(lambda x: x.sharding, params)
-    policies[first] = jax.device_put(runs.load_first(run), places)
-    before, _ = evaluated.measure(policies[first], kept / "before", settings)
+    untrained = sharding.put(runs.load_first(run), whole)
+    policies[first] = _here(untrained)
+    before, _ = evaluated.measure(untrained, kept / "before", settings)
   print("trained:" if iteration else f"{first}:", flush=True)
   after, results = evaluated.measure(params, kept / "after", settings)
+  if jax.process_index():
+    hosts.agreed(True)  # the first process reports, and is waited for
+    return
+  params = _here(params)
   policies["trained" if iteration else first] = params
   before, after = (
     [row for row in rows if row.name not in hidden] for rows in (before, after)
@@ -244,6 +260,12 @@ def main(argv) -> None:
       path = draw(run, tree, policies, problems, found, tree_path)
       print(f"trees, to be opened in a browser: {path}")
     print("\n" + words.example(run, tree, params, problems))
+  hosts.agreed(True)
+
+
+def _here(params: Any) -> Any:
+  """Return parameters that are whole on all devices as those of one."""
+  return jax.tree.map(lambda x: x.addressable_data(0), params)
 
 
 def _numbers(flag: str, given: list[str]) -> list[int]:
@@ -320,4 +342,4 @@ def draw(
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, on_hosts=True)

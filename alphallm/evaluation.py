@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from alphallm import compilation, measure, methods, search, tables
+from alphallm import compilation, hosts, measure, methods, search, tables
 from alphallm import config as config_lib
 from alphallm import ledger as ledger_lib
 from alphallm.search import play
@@ -77,6 +77,7 @@ class Evaluation:
     problems: Any,
     compared: list[methods.Method],
     *,
+    mesh: jax.sharding.Mesh | None = None,
     matched: bool = False,
   ):
     """Prepare.
@@ -85,6 +86,7 @@ class Evaluation:
       run: of the policy.
       problems: `[n, ...]`.
       compared: the methods.
+      mesh: over whose devices the problems are split; `None`: one device.
       matched: whether best-of-N is one more: whole solutions are sampled until
         one is right or the tokens of the last method (by problem) are spent;
         it may ask the checker.
@@ -93,8 +95,17 @@ class Evaluation:
     self._problems = problems
     self._count = jax.tree.leaves(problems)[0].shape[0]
     self._batch_size = run.train.eval_batch_size
-    self._methods = compared
-    self._sampled = methods.played(run, "sampled") if matched else None
+    self._mesh = mesh
+    self._methods = list(map(self._spread, compared))
+    self._sampled = None
+    if matched:
+      self._sampled = self._spread(methods.played(run, "sampled"))
+
+  def _spread(self, method: methods.Method) -> methods.Method:
+    if self._mesh is None:
+      return method
+    solve = measure.spread(method.solve, self._mesh)
+    return dataclasses.replace(method, solve=solve)
 
   def measure(
     self, params: Any, folder: pathlib.Path, key: Any
@@ -102,7 +113,7 @@ class Evaluation:
     """Solve the problems by every method.
 
     Args:
-      params: of the network.
+      params: of the network, whole on all devices of the mesh.
       folder: where results are kept; problems that a method has finished there
         are not repeated.
       key: what they depend on beside these parameters and problems, and the
@@ -114,6 +125,7 @@ class Evaluation:
     ledger = ledger_lib.Ledger(
       folder, ledger_lib.key_of(key, params, self._problems)
     )
+    hosts.agreed(True)  # what it held of another is gone
     if ledger.was_of_another:
       print(
         f"  what was kept in {folder} is of another config, checkpoint, set of "
@@ -180,6 +192,7 @@ class Evaluation:
       rng_key,
       self._problems,
       batch_size=size,
+      mesh=self._mesh,
       first=first,
     )
 

@@ -6,15 +6,27 @@ Documents are thoughts of searchers, random legal steps, worked answers, or
 records of text; see `config.data`. The same command goes on with a run that was
 killed or stopped. The model that comes of it lies in DIR/model, in Hugging Face
 form: `config.model.pretrained` of the other programs takes that folder.
+
+On several hosts it is given as `alphallm.train` is. Each reads the documents of
+its own rows, as far as `config.tuning.streams` parts them.
 """
 
+import json
 import pathlib
 import shutil
 import time
 
 import jax
 
-from alphallm import checkpoint, metrics, models, program, sharding, tuning
+from alphallm import (
+  checkpoint,
+  hosts,
+  metrics,
+  models,
+  program,
+  sharding,
+  tuning,
+)
 from alphallm import config as config_lib
 from alphallm.initialization import packed, prefetch
 from alphallm.tokenizer import folders
@@ -38,7 +50,7 @@ def finetune(config, workdir: pathlib.Path) -> dict[str, float]:
     Stopped: after SIGTERM or SIGINT, once the step is saved.
   """
   program.refuse_another_run(workdir, config)
-  begun = checkpoint.any_in(workdir / "checkpoints")
+  begun = hosts.agreed(checkpoint.any_in(workdir / "checkpoints"))
   run = tuning.make(config, workdir if begun else None)
   tuner = tuning.Tuner(run, sharding.make_mesh(run.mesh))
   pretrained = None
@@ -53,7 +65,7 @@ def finetune(config, workdir: pathlib.Path) -> dict[str, float]:
   ):
     # The order of resuming:
     # 1. the last whole checkpoint, or a state made anew,
-    # 2. what it says of figures and time, and of the place in the documents,
+    # 2. what it says of figures and time, and of the places in the documents,
     # 3. the metrics up to there, the rest dropped.
     if begun:
       restored = checkpointer.restore_newest_whole(
@@ -61,9 +73,10 @@ def finetune(config, workdir: pathlib.Path) -> dict[str, float]:
       )
       start, state = restored.step, restored.state["learner"]
       spent, figures = restored.metadata["spent"], restored.metadata["figures"]
-      place = packed.Place.from_json(restored.metadata["place"])
+      saved = map(packed.Place.from_json, restored.metadata["places"])
+      places = dict(enumerate(saved))
     else:
-      start, state, place = 0, tuner.init(pretrained), packed.START
+      start, state, places = 0, tuner.init(pretrained), None
       spent, figures = {"seconds": 0.0, "waited": 0.0, "tokens": 0}, {}
     total = run.train.num_steps
     if start < total:
@@ -78,7 +91,7 @@ def finetune(config, workdir: pathlib.Path) -> dict[str, float]:
         metrics.MetricWriter(
           workdir, restored_step=start if begun else None
         ) as writer,
-        prefetch.Prefetch(tuner.batches("train", place)) as stream,
+        prefetch.Prefetch(tuner.batches("train", places)) as stream,
       ):
         loop = _Loop(tuner, stop, checkpointer, writer, spent, figures)
         state = loop.run(state, start, stream)
@@ -106,7 +119,8 @@ class _Loop:
     self._tuner, self._config = tuner, tuner.run.train
     self._stop, self._checkpointer, self._writer = stop, checkpointer, writer
     self._spent, self.figures = spent, figures
-    self._measurement = tuning.Measurement(tuner.run)
+    self._measurement = tuning.Measurement(tuner.run, tuner.mesh)
+    self._largest = hosts.Largest(tuner.mesh)
     validation = tuner.batches("test")
     self._validation = [
       next(validation)[0] for _ in range(self._config.validation_batches)
@@ -120,22 +134,26 @@ class _Loop:
       extra = self._measure(state)
       self._writer.write(0, extra | {"train_seconds": 0.0})
       print(f"before: {words(self.figures)}", flush=True)
-    unread, place = [], None
+    unread, before = [], self._largest(self._stop.wanted or 0)
     waited, began = stream.waited, time.monotonic()
     for done in range(start + 1, config.num_steps + 1):
-      batch, place = next(stream)
+      batch, places = next(stream)
+      wish = self._largest(self._stop.wanted or 0)
       with jax.transfer_guard("disallow"):
         state, scalars = self._tuner.step(state, batch)
       unread.append((done, scalars))
       is_last = done == config.num_steps
-      stopping = self._stop.wanted and not is_last
+      # A signal to one process alone waits for a wish of all that is known.
+      wanted = int(before) if jax.process_count() > 1 else self._stop.wanted
+      stopping, before = wanted and not is_last, wish
       if done % config.log_every and not (is_last or stopping):
         continue
       means = self._read(unread)
       unread = []
       seconds = time.monotonic() - began
       means["waiting"] = (stream.waited - waited) / seconds
-      means["left_out"] = place.left_out
+      everywhere = _of_all(places)
+      means["left_out"] = sum(place["left_out"] for place in everywhere)
       spent["seconds"] += seconds
       spent["waited"] += stream.waited - waited
       spent["tokens"] += means["tokens"]
@@ -144,7 +162,7 @@ class _Loop:
       extra |= self._measure(state) if measures else {}
       self._writer.write(done, means | extra)
       if done % config.checkpoint_every == 0 or is_last or stopping:
-        self._save(done, state, place, measures)
+        self._save(done, state, everywhere, measures)
       progress.update(done, f"loss {means['loss']:.3f}, {words(self.figures)}")
       if stopping:
         self._checkpointer.wait()
@@ -152,7 +170,7 @@ class _Loop:
         raise program.Stopped(
           f"stopped by a signal, saved at step {done} of {config.num_steps}; "
           "the same command goes on from there",
-          self._stop.wanted,
+          wanted,
         )
       waited, began = stream.waited, time.monotonic()
     progress.close()
@@ -185,17 +203,26 @@ class _Loop:
     }
     return {f"test/{name}": value for name, value in self.figures.items()}
 
-  def _save(self, step, state, place, measured) -> None:
+  def _save(self, step, state, places, measured) -> None:
     self._checkpointer.save(
       step,
       {"learner": state},
       metadata={
         "spent": dict(self._spent),
         "figures": self.figures,
-        "place": place.to_json(),
+        "places": places,
       },
       metrics=self.figures if measured else None,
     )
+
+
+def _of_all(places: dict[int, packed.Place]) -> list[dict]:
+  """Return the places of all streams, of which each process knows some."""
+  known = {number: place.to_json() for number, place in places.items()}
+  every = {}
+  for text in hosts.texts(json.dumps(known)):
+    every |= {int(number): place for number, place in json.loads(text).items()}
+  return [every[number] for number in sorted(every)]
 
 
 def words(figures: dict[str, float]) -> str:
@@ -207,15 +234,20 @@ def words(figures: dict[str, float]) -> str:
 def _export(folder: pathlib.Path, run: tuning.Tuning, params) -> None:
   """Write the model as `config.model.pretrained` takes it, anew.
 
+  The first process does; the others wait for it.
+
   Raises:
     UserError: if no family of models is of this shape.
   """
-  shutil.rmtree(folder, ignore_errors=True)
-  try:
-    models.save(folder, run.model, params)
-  except ValueError as error:
-    raise config_lib.UserError(f"config.model: {error}") from error
-  folders.save(run.task.tokenizer, folder)
+  params = hosts.whole(params)
+  if jax.process_index() == 0:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+      models.save(folder, run.model, params)
+    except ValueError as error:
+      raise config_lib.UserError(f"config.model: {error}") from error
+    folders.save(run.task.tokenizer, folder)
+  hosts.agreed(True)
 
 
 def run(config, workdir: pathlib.Path) -> dict[str, float]:
@@ -241,4 +273,4 @@ def main(argv) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, on_hosts=True)

@@ -68,6 +68,7 @@ def state_bytes(trainer: trainer_lib.Trainer) -> dict[str, int]:
     "reference": reference,
     "slots": state.slots,
     "replay": state.replay,
+    "rounds ahead": (state.policy, state.rounds),
   }
   return {name: bytes_per_device(part) for name, part in parts.items()}
 

@@ -41,7 +41,7 @@ def join() -> None:
 
   Call it before anything that asks JAX for devices. Only process 0 prints from
   here on. If a process dies, the others end within two `HEARTBEAT_SECONDS`,
-  with one line.
+  with one line; before all have met they wait for it, for five minutes.
 
   Raises:
     UserError: if the flags do not go together, or the others are not met.
@@ -153,6 +153,19 @@ def agreed(value: bool) -> bool:
   if jax.process_count() == 1:
     return value
   return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+
+
+def texts(text: str) -> list[str]:
+  """Return a text of each process, by its index; they wait for each other."""
+  if jax.process_count() == 1:
+    return [text]
+  data = text.encode()
+  sizes = multihost_utils.process_allgather(np.asarray(len(data)))
+  padded = np.frombuffer(data.ljust(sizes.max()), np.uint8)
+  rows = multihost_utils.process_allgather(padded)
+  return [
+    row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)
+  ]
 
 
 def whole(tree: Any) -> Any:

@@ -1,7 +1,8 @@
 """What has been measured, kept on disk, so that a stopped measurement goes on.
 
 A folder holds a file of NumPy arrays for each thing measured, all under one
-key: what was measured under another is dropped.
+key: what was measured under another is dropped. Of several processes the first
+alone writes.
 """
 
 import hashlib
@@ -48,12 +49,14 @@ class Ledger:
   def __init__(self, folder, key: str):
     """Open a folder, and make it if there is none."""
     self._folder = pathlib.Path(folder)
-    self._folder.mkdir(parents=True, exist_ok=True)
+    self._writes = jax.process_index() == 0
+    if self._writes:
+      self._folder.mkdir(parents=True, exist_ok=True)
     marked = self._folder / _KEY
     known = marked.exists() and marked.read_text() == key
     found = list(self._folder.glob("*.npz"))
     self.was_of_another = bool(found) and not known
-    if not known:
+    if self._writes and not known:
       for path in found:
         path.unlink()
       marked.write_text(key)
@@ -72,6 +75,8 @@ class Ledger:
 
   def write(self, name: str, arrays: Mapping[str, Any]) -> None:
     """Keep arrays under a name, in place of those before, whole or not."""
+    if not self._writes:
+      return
     path = self._path(name)
     unfinished = path.with_suffix(".tmp")
     with unfinished.open("wb") as file:

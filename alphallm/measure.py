@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from alphallm import sharding
 from alphallm.search import play, tree_search
 from alphallm.tasks import base
 
@@ -21,6 +22,24 @@ def solver(
     lambda params, rng_keys, problems: play.solve(
       apply_fn, task, config, params, rng_keys, problems
     )
+  )
+
+
+def spread(
+  solve: Callable[..., play.SearchResult],
+  mesh: jax.sharding.Mesh,
+  *,
+  parts: Any = None,
+) -> Callable[..., play.SearchResult]:
+  """Return a solver whose devices each solve a part of a batch; see `each`.
+
+  Args:
+    solve: the solver.
+    mesh: of the devices.
+    parts: as of `sharding.shard_self_play`.
+  """
+  return sharding.shard_self_play(
+    solve, mesh, parts=parts, out_shardings=sharding.replicated(mesh)
   )
 
 
@@ -71,26 +90,30 @@ def each(
   problems: Any,
   *,
   batch_size: int = 256,
-  multiple: int = 1,
+  mesh: jax.sharding.Mesh | None = None,
   first: int = 0,
 ) -> Iterator[play.SearchResult]:
   """Solve problems; yield the result of each batch, of NumPy arrays.
 
   Args:
-    solve: from `solver`.
+    solve: from `solver`, or `spread`.
     params: of the network.
     rng_key: folded with each problem's index (consumed).
     problems: `[n, ...]`.
     batch_size: problems at a time; fewer if there are fewer.
-    multiple: of which a batch has, more problems if need be.
+    mesh: of a solver that is `spread`; a batch has a multiple of its devices,
+      more problems if need be.
     first: the first of them that is solved.
   """
   total = jax.tree.leaves(problems)[0].shape[0]
-  size = -(-min(batch_size, total) // multiple) * multiple
+  parts = 1 if mesh is None else mesh.size
+  size = -(-min(batch_size, total) // parts) * parts
   fold = jax.vmap(jax.random.fold_in, (None, 0))
   for batch, count in batches(problems, size, first):
-    keys = fold(rng_key, first + np.arange(size))
-    result = jax.device_get(solve(params, keys, batch))
+    given = fold(rng_key, first + np.arange(size)), batch
+    if mesh is not None:
+      given = sharding.put(given, sharding.slots(mesh))
+    result = jax.device_get(solve(params, *given))
     yield jax.tree.map(lambda x, n=count: x[:n], result)
     first += count
 

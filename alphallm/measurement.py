@@ -8,7 +8,6 @@ import numpy as np
 
 from alphallm import config as config_lib
 from alphallm import judges, measure, sharding
-from alphallm.models import transformer
 from alphallm.search import play
 
 
@@ -26,18 +25,12 @@ class Measurement:
       "greedy": config_lib.GREEDY,
       f"mcts_{n}": config_lib.for_evaluation(judges.guided(run), n),
     }
-    shapes = jax.eval_shape(
-      functools.partial(transformer.init_params, run.model.config),
-      self._rng_key,
-    )
-    places = sharding.state(shapes, mesh, min_size=run.mesh.min_size)
     # All devices run a solver, each on its problems.
     self._solvers = {
-      name: sharding.shard_self_play(
+      name: measure.spread(
         functools.partial(play.solve, run.model.apply, run.task, search),
         mesh,
-        parts=run.mesh.parts(places),
-        out_shardings=sharding.replicated(mesh),
+        parts=run.parts(mesh),
       )
       for name, search in searches.items()
     }
@@ -55,21 +48,17 @@ class Measurement:
       for name, solve in self._solvers.items()
     }
 
-  def _put(self, solve):
-    slots = sharding.slots(self._mesh)
-    return lambda params, *batch: solve(params, *sharding.put(batch, slots))
-
   def __call__(self, params) -> dict[str, float]:
     """Return the share of problems solved, by method."""
     results = {}
     for name, solve in self._solvers.items():
       result = measure.run(
-        self._put(solve),
+        solve,
         params,
         self._rng_key,
         self._problems,
         batch_size=self._batch_size,
-        multiple=self._mesh.size,
+        mesh=self._mesh,
       )
       results[name] = float(np.mean(result.solved))
     return results

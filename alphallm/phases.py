@@ -106,11 +106,10 @@ def prepare(config: Any, workdir: pathlib.Path) -> Any:
   run = plain(config, workdir)
   if checkpoint.any_in(workdir / "checkpoints"):
     return run
-  ahead = {"finetune", "train_reward"} & {*config.keys()}
-  if ahead and jax.process_count() > 1:
+  if "train_reward" in config and jax.process_count() > 1:
     raise values.UserError(
-      f"config.{sorted(ahead)[0]}: phases run on one host; begin there, go on "
-      "with all once there is a checkpoint"
+      "config.train_reward: a reward model is trained on one host; begin there,"
+      " go on with all once there is a checkpoint"
     )
   if "finetune" in config:
     _finetune(config, workdir / FINETUNED)
@@ -148,7 +147,7 @@ def _finetune(config: Any, workdir: pathlib.Path) -> None:
     **room,
   }
   if "mesh" in config:
-    settings["mesh"] = config.mesh.to_dict()
+    settings["mesh"] = config.mesh.to_dict() | {"actors": 0}
   path = workdir / "summary.json"
   if path.exists():
     done = json.loads(path.read_text()).get("train_steps")

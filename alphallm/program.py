@@ -153,6 +153,7 @@ def run(
   *,
   needs: Sequence[str] = ("config", "workdir"),
   takes: int = 0,
+  on_hosts: bool = False,
 ) -> None:
   """Run a program.
 
@@ -163,7 +164,10 @@ def run(
     main: takes the arguments that are no flags.
     needs: flags that must be given.
     takes: how many arguments there may be that are no flags.
+    on_hosts: whether it may run as several processes, one on each host.
   """
+  if on_hosts:
+    hosts.define_flags()
 
   def guarded(argv):
     # What Orbax tells with tracebacks, it raises too.
@@ -173,6 +177,8 @@ def run(
     try:
       compilation.enable_compilation_cache()
       with hosts.telling_of_loss():
+        if on_hosts:
+          hosts.join()
         main(argv)
     except (config_lib.UserError, checkpoint.CheckpointError) as error:
       _end(error)

@@ -17,16 +17,29 @@ _TREE = flags.DEFINE_string(
 
 
 def load(
-  run: config_lib.Run, workdir: pathlib.Path, which: str = "latest"
+  run: config_lib.Run,
+  workdir: pathlib.Path,
+  which: str = "latest",
+  *,
+  sharding: jax.sharding.Sharding | None = None,
 ) -> tuple[Any, int]:
   """Return the averaged parameters of a checkpoint, and its iteration.
+
+  Args:
+    run: of which they are.
+    workdir: of the run.
+    which: checkpoint: latest, best, or an iteration.
+    sharding: where they go; None: the first device.
 
   Raises:
     CheckpointError: if there is none, or it is damaged.
   """
-  shapes = jax.eval_shape(
-    lambda key: transformer.init_params(run.model.config, key),
-    jax.random.key(0),
+  shapes = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    jax.eval_shape(
+      lambda key: transformer.init_params(run.model.config, key),
+      jax.random.key(0),
+    ),
   )
   wanted = {"learner": {"average": shapes}}
   with checkpoint.Checkpointer(

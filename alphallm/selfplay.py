@@ -26,6 +26,8 @@ class SelfPlayConfig:
   guidance: str = ""  # of the strategy, see `methods.guidance`; "": its own
   group_size: int = 0  # slots that attempt the same; 0: rounds go on
   greedy_first: bool = False  # the first slot of a group plays greedily
+  ahead: int = 0  # rounds that are played before the one that is learned from
+  push_every: int = 1  # iterations of learning after which its weights play
 
   def __post_init__(self):
     if self.player not in ("search", "policy", *budgets.STRATEGIES):
@@ -50,6 +52,14 @@ class SelfPlayConfig:
       )
     if self.greedy_first and self.group_size < 2:
       raise ValueError("greedy_first needs group_size above 1")
+
+  @property
+  def is_stale(self) -> bool:
+    """Whether what is learned from was played by earlier weights.
+
+    They are earlier by `ahead + push_every - 1` iterations at most.
+    """
+    return self.ahead > 0 or self.push_every > 1
 
   @property
   def is_strategy(self) -> bool:

@@ -15,6 +15,11 @@ Sharding = jax.sharding.NamedSharding
 _Spec = jax.sharding.PartitionSpec
 
 
+_NAMES = "data", "fsdp", "tensor"
+# Explicit axes, the default, are not understood by mctx and Linen.
+_AUTO = (jax.sharding.AxisType.Auto,) * len(_NAMES)
+
+
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
   """How many devices each axis of the mesh has."""
@@ -25,14 +30,16 @@ class MeshConfig:
   min_size: int = 2**16  # elements; smaller arrays are whole on every device
   gather: str = "entry"  # when self-play collects parameters: all of them at
   # its "entry", or each "layer" whenever a network is passed
+  actors: int = 0  # devices that play and do not learn; 0: all do both
 
   def __post_init__(self):
     if self.gather not in ("entry", "layer"):
       raise ValueError(f"gather={self.gather!r} is neither entry nor layer")
-
-  def parts(self, places: Any) -> Any:
-    """Return the shardings of what self-play is not to gather at entry."""
-    return places if self.gather == "layer" else None
+    if self.actors and self.gather == "layer":
+      raise ValueError(
+        "gather='layer' and actors exclude each other: each actor holds all "
+        "parameters"
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,21 +82,69 @@ def make_mesh(
     devices: the devices, those of all processes if None.
 
   Raises:
-    UserError: if the sizes do not multiply to the number of devices.
+    UserError: if the sizes do not multiply to the number of devices, or some of
+      these are to be actors.
   """
+  if config.actors:
+    raise values.UserError(
+      f"config.mesh.actors={config.actors}: only training parts devices into "
+      "those that play and those that learn; give 0"
+    )
   devices = jax.devices() if devices is None else list(devices)
+  sizes = _sizes(config, len(devices))
+  return jax.make_mesh(sizes, _NAMES, axis_types=_AUTO, devices=devices)
+
+
+def _sizes(config: MeshConfig, count: int) -> tuple[int, ...]:
+  """Return the sizes of the axes of a mesh of so many devices."""
   inner = config.fsdp * config.tensor
-  sizes = config.data or len(devices) // inner, config.fsdp, config.tensor
-  if math.prod(sizes) != len(devices):
+  sizes = config.data or count // inner, config.fsdp, config.tensor
+  if math.prod(sizes) != count:
     raise values.UserError(
       f"config.mesh: data={config.data}, fsdp={config.fsdp} and tensor="
-      f"{config.tensor} do not fit {len(devices)} device(s): they must "
+      f"{config.tensor} do not fit {count} device(s): they must "
       "multiply to that number"
     )
-  # Explicit axes, the default, are not understood by mctx and Linen.
-  auto = (jax.sharding.AxisType.Auto,) * len(sizes)
-  names = "data", "fsdp", "tensor"
-  return jax.make_mesh(sizes, names, axis_types=auto, devices=devices)
+  return sizes
+
+
+def make_meshes(
+  config: MeshConfig = MeshConfig(),
+  *,
+  devices: Sequence[jax.Device] | None = None,
+) -> tuple[jax.sharding.Mesh, jax.sharding.Mesh]:
+  """Return the mesh that learns and the one that plays, one where all do both.
+
+  Of the devices of each process the last ones play, on each as many.
+
+  Args:
+    config: the sizes of the axes of the first one, and how many devices play.
+    devices: the devices, those of all processes if None.
+
+  Raises:
+    UserError: as `make_mesh`; or if not all processes can play and learn.
+  """
+  if not config.actors:
+    return (make_mesh(config, devices=devices),) * 2
+  by_process: dict[int, list[jax.Device]] = {}
+  for device in jax.devices() if devices is None else devices:
+    by_process.setdefault(device.process_index, []).append(device)
+  each, rest = divmod(config.actors, len(by_process))
+  if rest or any(len(own) <= each for own in by_process.values()):
+    raise values.UserError(
+      f"config.mesh.actors={config.actors}: each of {len(by_process)} "
+      f"process(es), of {min(map(len, by_process.values()))} device(s), must "
+      "have as many actors, and others that learn"
+    )
+  learning = [d for own in by_process.values() for d in own[:-each]]
+  playing = [d for own in by_process.values() for d in own[-each:]]
+
+  def mesh(config, devices):
+    # In their order: a part of a TPU slice need not be a box.
+    placed = np.array(devices).reshape(_sizes(config, len(devices)))
+    return jax.sharding.Mesh(placed, _NAMES, axis_types=_AUTO)
+
+  return mesh(config, learning), mesh(MeshConfig(), playing)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> Sharding:
@@ -150,6 +205,25 @@ def put(tree: Any, sharding: Sharding) -> Any:
 
   with jax.ensure_compile_time_eval():  # they are known while others trace
     return jax.tree.map(place, tree)
+
+
+def copied(tree: Any, mesh: jax.sharding.Mesh) -> Any:
+  """Return arrays that are whole on other devices, whole on those of a mesh.
+
+  Each process copies from a device of its own; nothing waits for the arrays.
+
+  Args:
+    tree: arrays, `replicated` on a mesh with devices of every process.
+    mesh: from `make_meshes`.
+  """
+  local = jax.sharding.Mesh(np.array(mesh.local_devices), "data")
+  own = jax.tree.map(lambda x: x.addressable_data(0), tree)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_single_device_arrays(
+      x.shape, replicated(mesh), [part.data for part in x.addressable_shards]
+    ),
+    jax.device_put(own, replicated(local)),
+  )
 
 
 def shard_self_play(

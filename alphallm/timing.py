@@ -43,7 +43,7 @@ def run(
   params = state.learner.params
   if name == "self_play":
     slots, both = [state.slots], (params, _zeros(arguments[0][1]))
-    played = trainer.problems.of_round(0, params)
+    played = trainer.actors.problems.of_round(0, params)
 
     def following():
       return both, slots.pop(), played
@@ -66,7 +66,7 @@ def run(
 
 def _learning(state, arguments) -> Callable[[], tuple[Any, ...]]:
   """Return what makes the arguments of one step of learning."""
-  *_, harvest, key, number, reference, models = arguments
+  *_, played, key, number, reference, models = arguments
   models = _zeros(models)
   key = jax.device_put(jax.random.key(0), key.sharding)
   credit = np.float32(1.0)
@@ -79,7 +79,7 @@ def _learning(state, arguments) -> Callable[[], tuple[Any, ...]]:
       learner,
       buffer.replace(added=full),
       jax.device_put(credit, state.credit.sharding),
-      _zeros(harvest),
+      _zeros(played),
       key,
       jax.device_put(np.int32(0), number.sharding),
       None if reference is None else jax.tree.map(jnp.copy, learner.params),

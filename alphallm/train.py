@@ -34,7 +34,6 @@ from alphallm import measurement as measurement_lib
 from alphallm import trainer as trainer_lib
 from alphallm.learning import curriculum, stages
 
-hosts.define_flags()
 PROFILE = flags.DEFINE_integer(
   "profile",
   0,
@@ -71,8 +70,8 @@ def train(
   begun = hosts.agreed(checkpoint.any_in(workdir / "checkpoints"))
   configs, runs = config_lib.make_stages(config, workdir if begun else None)
   path = stages.Stages(configs)
-  run, mesh = runs[-1], sharding.make_mesh(runs[-1].mesh)
-  trainers = [trainer_lib.Trainer(run, mesh) for run in runs]
+  run, (mesh, actors) = runs[-1], sharding.make_meshes(runs[-1].mesh)
+  trainers = [trainer_lib.Trainer(run, mesh, actors) for run in runs]
   refers = any(stage.refers_to_pretrained for stage in runs)
   if run.pretrained and (refers or not begun):
     trainers[0].load_pretrained(run.pretrained)
@@ -111,7 +110,7 @@ def train(
       path = dataclasses.replace(path, **restored.metadata["stages"])
     else:
       course = _course(run, [])
-      start, state = 0, trainers[0].init(course and course.level(0))
+      start, state = 0, trainers[0].init(course and course.level)
       if not refers:
         for trainer in trainers:
           trainer.pretrained = None  # its memory is needed
@@ -132,8 +131,9 @@ def train(
       size = sum(x.size for x in jax.tree.leaves(state.learner.params))
       print(
         f"training {run.task.name}, {size:,} parameters, on "
-        f"{jax.device_count()} {jax.devices()[0].platform} device(s), into "
-        f"{workdir}",
+        f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
+        + (f", {actors.size} of which play" if actors is not mesh else "")
+        + f", into {workdir}",
         flush=True,
       )
       with (
@@ -174,6 +174,7 @@ def _course(run, schedule) -> curriculum.Curriculum | None:
     last=run.task.levels[-1],
     threshold=run.train.level_up,
     schedule=schedule or [[0, run.train.first_level]],
+    ahead=run.selfplay.ahead,
   )
 
 
@@ -230,7 +231,7 @@ def _loop(
     wish = largest(stop.wanted or 0)
     with jax.transfer_guard("disallow"):
       state, scalars = trainer.iterate(
-        state, iteration, course and course.level(iteration)
+        state, iteration, course and course.level
       )
     done = iteration + 1
     if unread is not None:
@@ -259,8 +260,8 @@ def _loop(
         trainer = trainers[path.present]
         compiled_at.add(done + 1)
         params = state.learner.params
-        level = course and course.level(done)
-        state = trainer.init(level, params=params, iteration=done)
+        levels = course and course.level
+        state = trainer.init(levels, params=params, iteration=done)
       if saves:
         checkpointer.save(
           done,
@@ -318,10 +319,9 @@ def run(config, workdir: pathlib.Path, *, profile: int = 0) -> dict[str, float]:
 
 def main(argv) -> None:
   del argv
-  hosts.join()
   workdir = pathlib.Path(program.WORKDIR.value)
   run(program.CONFIG.value, workdir, profile=PROFILE.value)
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, on_hosts=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -29,6 +30,14 @@ class TuningConfig(optimizer.OptimizerConfig):
 
   batch_size: int = 32  # rows
   row_tokens: int = 512  # places of a row, in which documents are packed
+  streams: int = 1  # parts of the documents, each packed into rows of its own
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.batch_size % self.streams:
+      raise ValueError(
+        f"batch_size={self.batch_size} is no multiple of streams={self.streams}"
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +178,8 @@ class Tuner:
   """The jitted programs of a supervised run, and the state they carry."""
 
   def __init__(self, run: Tuning, mesh: jax.sharding.Mesh):
-    self.run = run
-    self._split = sharding.batch(mesh)
+    self.run, self.mesh = run, mesh
+    self._split, whole = sharding.batch(mesh), sharding.replicated(mesh)
     parts = sharding.num_parts(self._split)
     if run.tuning.batch_size % parts:
       raise values.UserError(
@@ -178,7 +187,7 @@ class Tuner:
         f"{parts}, the number of devices that it is split over"
       )
     self._tx = optimizer.make_tx(run.tuning)
-    self._init_key = jax.random.key(run.seed)
+    self._init_key = sharding.put(jax.random.key(run.seed), whole)
     self._shapes = jax.eval_shape(self._init, self._init_key)
     self._places = sharding.state(
       self._shapes, mesh, min_size=run.mesh.min_size
@@ -188,10 +197,11 @@ class Tuner:
         supervised.train_step, run.model.apply, self._tx, run.tuning.average
       ),
       donate_argnums=(0,),
-      out_shardings=(self._places, None),
+      out_shardings=(self._places, whole),
     )
     self._validate = jax.jit(
-      functools.partial(supervised.next_token_loss, run.model.apply)
+      functools.partial(supervised.next_token_loss, run.model.apply),
+      out_shardings=whole,
     )
 
   def _init(self, rng_key, params=None) -> learner.TrainState:
@@ -221,22 +231,52 @@ class Tuner:
     """Return shapes and shardings of the state, for restoring."""
     return sharding.abstract(self._shapes, self._places)
 
-  def batches(self, split: base.Split, place: packed.Place = packed.START):
-    """Yield batches on the devices, and the place after each.
+  def batches(
+    self, split: base.Split, places: Mapping[int, packed.Place] | None = None
+  ):
+    """Yield batches on the devices, and the places after each.
+
+    The documents are parted in streams, whose rows are packed apart: a process
+    reads those alone whose rows are on its devices, and the batches are the
+    same for any number of processes.
+
+    Args:
+      split: of the documents.
+      places: of each stream, by its number; `None`: their beginnings.
+
+    Yields:
+      A batch, and the places of the streams that this process reads.
 
     Raises:
       UserError: for a document that cannot be read, or if none fits.
     """
     tuning = self.run.tuning
-    stream = packed.batches(
-      self.run.source(split),
-      place,
-      batch_size=tuning.batch_size,
-      length=tuning.row_tokens,
-    )
+    size, count = tuning.batch_size, tuning.streams
+    rows, source = size // count, self.run.source(split)
+    here = self._split.addressable_devices_indices_map((size,)).values()
+    numbers = np.unique([np.arange(size)[at] // rows for (at,) in here])
+    streams = {
+      number: packed.batches(
+        documents.Part(source, number, count),
+        places[number] if places else packed.START,
+        batch_size=rows,
+        length=tuning.row_tokens,
+      )
+      for number in map(int, numbers)
+    }
+
+    def put(*parts):
+      # By the rows of the batch, of which the others are not known here.
+      known = np.zeros((size, *parts[0].shape[1:]), parts[0].dtype)
+      for number, part in zip(streams, parts, strict=True):
+        known[number * rows : (number + 1) * rows] = part
+      return sharding.from_parts(known.shape, self._split, known.__getitem__)
+
     try:
-      for batch, after in stream:
-        yield jax.device_put(batch, self._split), after
+      while True:
+        read = [next(stream) for stream in streams.values()]
+        after = {n: place for n, (_, place) in zip(streams, read, strict=True)}
+        yield jax.tree.map(put, *[batch for batch, _ in read]), after
     except ValueError as error:
       raise values.UserError(f"config.data: {error}") from error
 
@@ -253,13 +293,13 @@ class Tuner:
 class Measurement:
   """The policy alone on held-out problems: greedy, and one sample of each."""
 
-  def __init__(self, run: Tuning):
-    self._run = run
+  def __init__(self, run: Tuning, mesh: jax.sharding.Mesh):
+    self._run, self._mesh = run, mesh
     self._problems = measure.held_out(run.task, run.train.num_eval_problems)
     task = whole(run)
     self._solvers = {
-      "greedy": jax.jit(search.greedy(run.model.apply, task)),
-      "sampled": jax.jit(search.sampling(run.model.apply, task)),
+      "greedy": measure.spread(search.greedy(run.model.apply, task), mesh),
+      "sampled": measure.spread(search.sampling(run.model.apply, task), mesh),
     }
 
   def __call__(self, params: Any) -> dict[str, float]:
@@ -273,6 +313,7 @@ class Measurement:
             jax.random.key(self._run.seed),
             self._problems,
             batch_size=self._run.train.eval_batch_size,
+            mesh=self._mesh,
           ).solved
         )
       )

@@ -40,7 +40,8 @@ def measure(args) -> dict[str, float]:
   mesh = sharding.make_mesh(run.mesh)
   player = trainer.Trainer(run, mesh)
   state = player.init()
-  given = lambda i: (player.problems.of_round(i, state.learner.params),)
+  problems = player.actors.problems
+  given = lambda i: (problems.of_round(i, state.learner.params),)
   play, (params, *_) = player.programs()["self_play"]
   params = state.learner.params, params[1]  # who else plays: nobody
   compiled = play.lower(params, state.slots, *given(0)).compile()
@@ -89,8 +90,9 @@ def main():
       },
       stdout=subprocess.PIPE,
       text=True,
-      check=True,
     )
+    if ended.returncode:
+      sys.exit(f"on {devices} device(s) it failed, as told above")
     row = json.loads(ended.stdout.splitlines()[-1])
     rows.append(row)
     print(

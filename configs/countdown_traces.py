@@ -50,6 +50,7 @@ def get_config(size: str = "full"):
     decay_steps=20_000,  # of the cosine
     weight_decay=0.01,
     average=0.99,  # decay per step of the average of the weights
+    streams=1,  # parts of the documents; as many processes read their own
   )
   config.mesh = dict(
     data=0,  # devices that batches are split over; 0: all that are left

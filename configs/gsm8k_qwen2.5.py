@@ -47,6 +47,8 @@ def get_config(size: str = "full"):
     num_slots=64,  # problems under way at the same time
     num_moves=4,  # searches of each slot in an iteration
     num_targets=1,  # candidates of a state that are learned from
+    ahead=0,  # rounds played before the one that is learned from
+    push_every=1,  # iterations of learning after which its weights play
   )
   config.learner = dict(
     batch_size=4,  # problems, each with all of its states
@@ -71,6 +73,7 @@ def get_config(size: str = "full"):
     tensor=1,  # devices that heads and hidden units are split over
     min_size=2**16,  # elements of the smallest array that is split
     gather="entry",  # parameters in self-play: all at "entry", or each "layer"
+    actors=0,  # devices that play while the others learn; 0: all do both
   )
   config.train = dict(
     num_iterations=200,  # of self-play and learning

@@ -38,6 +38,8 @@ def get_config():
     num_slots=128,  # problems under way at the same time
     num_moves=8,  # searches of each slot in an iteration
     num_targets=1,  # candidates of a state that are learned from
+    ahead=0,  # rounds played before the one that is learned from
+    push_every=1,  # iterations of learning after which its weights play
   )
   config.learner = dict(
     batch_size=128,  # states
@@ -59,6 +61,7 @@ def get_config():
     tensor=1,  # devices that heads and hidden units are split over
     min_size=2**16,  # elements of the smallest array that is split
     gather="entry",  # parameters in self-play: all at "entry", or each "layer"
+    actors=0,  # devices that play while the others learn; 0: all do both
   )
   config.train = dict(
     num_iterations=50,  # of self-play and learning

@@ -1,13 +1,16 @@
 """Tests of the supervised program: what it writes, survives and refuses."""
 
+import itertools
 import json
 import signal
 
+import jax
 import numpy as np
 import programs
 import pytest
 
 from alphallm import metrics, models, sharding, tuning, values
+from alphallm.initialization import documents, packed
 from alphallm.tokenizer import folders
 from configs import countdown_traces
 
@@ -100,6 +103,7 @@ def test_behaviours_of_a_policy(finished):
     ({"task": {"kind": "Thoughts", "source": 3}}, "task.source=3 is no task"),
     ({"task": {"kind": "Countdown"}}, "kind='traces' needs config.task.kind="),
     ({"train": {"log_every": 5}}, "evaluate_every=6 is no multiple of log"),
+    ({"tuning": {"streams": 3}}, "batch_size=4 is no multiple of streams=3"),
     ({"tuning": {"batch_size": 0}}, "config.tuning.batch_size=0 must be at"),
     ({"search": {}}, "config.search is unknown"),
   ],
@@ -140,6 +144,27 @@ def test_a_record_that_cannot_be_read_is_refused_in_one_line(tmp_path):
     values.UserError, match='config.data: record .*"response"'
   ):
     next(tuner.batches("train"))
+
+
+def test_documents_are_packed_in_streams_of_their_own():
+  config = countdown_traces.get_config("ci")
+  config.tuning.unlock().streams = 2
+  run = tuning.make(config)
+  mesh = sharding.make_mesh(devices=jax.devices()[:1])
+  tuner = tuning.Tuner(run, mesh)
+  found = list(itertools.islice(tuner.batches("train"), 3))
+  source = run.source("train")
+  for stream in range(2):
+    wanted = packed.batches(
+      documents.Part(source, stream, 2), batch_size=2, length=256
+    )
+    for (batch, places), (own, place) in zip(found, wanted, strict=False):
+      rows = jax.tree.map(lambda x, i=stream: x[2 * i : 2 * i + 2], batch)
+      jax.tree.map(np.testing.assert_array_equal, rows, own)
+      assert places[stream] == place
+  # From the places on, the rest follows.
+  batch, _ = next(tuner.batches("train", found[1][1]))
+  jax.tree.map(np.testing.assert_array_equal, batch, found[2][0])
 
 
 @pytest.mark.slow

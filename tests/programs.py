@@ -24,8 +24,11 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
   ["alphallm.train", "alphallm.evaluate", "alphallm.solve"]
 )
-# Of the programs that need no config and no workdir.
+# Of the programs that are run otherwise than with a config and a workdir alone.
 _OPTIONS = {
+  "train": {"on_hosts": True},
+  "finetune": {"on_hosts": True},
+  "evaluate": {"on_hosts": True},
   "solve": {"needs": [], "takes": 1},
   "vocabulary": {"needs": ("corpus", "out")},
   "preflight": {"needs": ("config",)},

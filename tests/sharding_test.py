@@ -32,6 +32,23 @@ assert sharding.num_parts(sharding.slots(several)) == 8
 assert sharding.num_parts(sharding.batch(several)) == 4
 assert sharding.num_parts(sharding.replicated(several)) == 1
 
+# Some devices play, the others learn; what is whole goes from these to those.
+learning, playing = sharding.make_meshes(sharding.MeshConfig(actors=2, fsdp=3))
+assert tuple(learning.shape.values()) == (2, 3, 1) and playing.size == 2
+assert {*learning.devices.flat} | {*playing.devices.flat} == {*jax.devices()}
+assert sharding.make_meshes() == (mesh, mesh)
+there = sharding.put({"a": np.arange(6), "b": 2}, sharding.replicated(learning))
+there = sharding.copied(there, playing)
+assert (there["a"] == np.arange(6)).all() and there["b"] == 2
+assert there["a"].sharding == sharding.replicated(playing)
+for make in sharding.make_mesh, sharding.make_meshes:
+  try:
+    make(sharding.MeshConfig(actors=8))
+  except values.UserError as error:
+    assert "config.mesh.actors=8: " in str(error)
+  else:
+    raise AssertionError(make)
+
 # What is put is what it was.
 there = sharding.put(
   (np.arange(16), jax.random.split(jax.random.key(3), 8)),
@@ -115,9 +132,8 @@ def test_one_device_needs_no_split():
 
 
 def test_parameters_are_gathered_at_entry_or_by_layers():
-  places = object()
-  assert sharding.MeshConfig(gather="layer").parts(places) is places
-  assert sharding.MeshConfig().parts(places) is None
+  with pytest.raises(ValueError, match="gather='layer' and actors exclude"):
+    sharding.MeshConfig(gather="layer", actors=2)
   with pytest.raises(ValueError, match="gather='never' is neither entry nor"):
     sharding.MeshConfig(gather="never")
 

@@ -31,7 +31,8 @@ class State:
 class FakeTrainer:
   """Writes down its learner's name in numbers; counts iterations."""
 
-  def __init__(self, run, mesh):
+  def __init__(self, run, mesh, actors_mesh):
+    del actors_mesh
     self.run, self.mesh, self.pretrained = run, mesh, None
     kind = type(run.objective).__name__
     self.number = {"Cloning": 1.0, "PPO": 2.0}[kind]
@@ -40,14 +41,14 @@ class FakeTrainer:
   def abstract(self):
     return jax.eval_shape(self.init)
 
-  def init(self, level=None, *, params=None, iteration=0):
-    del level, iteration
+  def init(self, levels=None, *, params=None, iteration=0):
+    del levels, iteration
     params = jnp.zeros(()) if params is None else params
     learned = Learned(step=jnp.int32(0), params=params, average=params)
     return State(learner=learned, buffer=jnp.zeros(self.room))
 
-  def iterate(self, state, iteration, level):
-    del iteration, level
+  def iterate(self, state, iteration, levels):
+    del iteration, levels
     with jax.transfer_guard("allow"):
       step = state.learner.step + 1
       params = 3 * state.learner.params + self.number
@@ -112,10 +113,10 @@ def test_a_stopped_run_goes_on_in_its_stage(settings, tmp_path, monkeypatch):
   train.train(settings, whole)
   iterate = FakeTrainer.iterate
 
-  def stop(self, state, iteration, level):
+  def stop(self, state, iteration, levels):
     if iteration == 4:
       os.kill(os.getpid(), signal.SIGTERM)
-    return iterate(self, state, iteration, level)
+    return iterate(self, state, iteration, levels)
 
   monkeypatch.setattr(FakeTrainer, "iterate", stop)
   with pytest.raises(program.Stopped):

@@ -190,7 +190,7 @@ def poison(module):
   trainer = module.trainer_lib.Trainer
   iterate = trainer.iterate
 
-  def poisoned(self, state, iteration, level):
+  def poisoned(self, state, iteration, levels):
     if iteration == 4:
       with jax.transfer_guard("allow"):
         spoil = lambda x: x * np.float32(np.nan)
@@ -199,7 +199,7 @@ def poison(module):
             params=jax.tree.map(spoil, state.learner.params)
           )
         )
-    return iterate(self, state, iteration, level)
+    return iterate(self, state, iteration, levels)
 
   trainer.iterate = poisoned
 
@@ -325,7 +325,9 @@ def test_problems_are_those_of_their_iteration():
   trainer = trainer_lib.Trainer(
     run, sharding.make_mesh(devices=jax.devices()[:1])
   )
-  first, again, other = (trainer.problems.of_round(i, None) for i in (3, 3, 4))
+  first, again, other = (
+    trainer.actors.problems.of_round(i, None) for i in (3, 3, 4)
+  )
   assert first.on.shape == (16, 2, 3)
   np.testing.assert_array_equal(first.goal, again.goal)
   assert (np.asarray(first.goal) != np.asarray(other.goal)).any()

@@ -28,6 +28,18 @@ class Source(Protocol):
     """Return the document of a number from 0; None if it has none."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """Every n-th document of a source, from one on."""
+
+  source: Source
+  first: int
+  every: int
+
+  def read(self, index: int) -> Document | None:
+    return self.source.read(self.first + index * self.every)
+
+
 def of(*parts: tuple[Sequence[int], bool]) -> Document:
   """Return a document from its parts: tokens, and whether they are learnt."""
   return Document(

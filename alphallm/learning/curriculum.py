@@ -20,14 +20,20 @@ class Curriculum:
     last: the highest level.
     threshold: share of episodes solved at which the level rises.
     schedule: `[iteration, level]`, from which iteration on which level holds.
+    ahead: rounds that are played before the one that is learned from; a rise
+      takes effect so many iterations later still.
   """
 
   last: int
   threshold: float
   schedule: list[list[int]]
+  ahead: int = 0
 
   def level(self, iteration: int) -> int:
-    """Return the largest level of the problems drawn for an iteration."""
+    """Return the largest level of the problems that an iteration learns from.
+
+    It is known once all iterations but the last before the play are recorded.
+    """
     return [level for first, level in self.schedule if first <= iteration][-1]
 
   def record(self, iteration: int, solved: float) -> None:
@@ -39,7 +45,7 @@ class Curriculum:
     """
     first, level = self.schedule[-1]
     if iteration >= first and solved >= self.threshold and level < self.last:
-      self.schedule.append([iteration + 2, level + 1])
+      self.schedule.append([iteration + 2 + self.ahead, level + 1])
 
 
 def unsure(values: chex.Array, rng_key: chex.PRNGKey, count: int) -> chex.Array:

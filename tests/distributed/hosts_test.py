@@ -29,6 +29,7 @@ from alphallm import config as config_lib
 me = jax.process_index()
 assert jax.process_count() == 2 and jax.device_count() == 4
 assert hosts.agreed(me == 0) and not hosts.agreed(me == 1)
+assert hosts.texts("ä" * (1 + 2 * me)) == ["ä", "äää"]
 mesh = sharding.make_mesh()
 assert int(hosts.Largest(mesh)(15 * me)) == 15
 slots = sharding.put(np.arange(8), sharding.slots(mesh))
@@ -118,3 +119,4 @@ def test_flags_that_do_not_go_together_are_refused(flags, words):
 def test_one_process_asks_nobody():
   assert hosts.agreed(True) and not hosts.agreed(False)
   assert np.array_equal(hosts.whole(np.arange(3)), np.arange(3))
+  assert hosts.texts("alone") == ["alone"]

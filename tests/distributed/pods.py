@@ -31,8 +31,29 @@ def unmeasured(module):
   module.measurement_lib.Measurement = Measurement
 
 
+def untried(module):
+  """Try no problem while a supervised run learns, for the same reason."""
+
+  class Measurement:
+    def __init__(self, run, mesh):
+      pass
+
+    def __call__(self, params):
+      return {"greedy": 0.0, "sampled": 0.0}
+
+  module.tuning.Measurement = Measurement
+
+
 def start(workdir, processes, devices, *options) -> list[programs.Running]:
   """Start a training in some processes of so many devices each."""
+  options = *CONFIG, *options
+  return start_any(
+    "train", workdir, processes, devices, *options, before=unmeasured
+  )
+
+
+def start_any(name, workdir, processes, devices, *options, before=None):
+  """Start a program in some processes of so many devices each."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -40,12 +61,11 @@ def start(workdir, processes, devices, *options) -> list[programs.Running]:
   alone = processes == 1
   return [
     programs.Running(
-      "train",
-      *CONFIG,
+      name,
       f"--workdir={workdir}",
       *(() if alone else (*told, f"--process_id={index}")),
       *options,
-      before=unmeasured,
+      before=before,
       devices=devices,
     )
     for index in range(processes)
@@ -66,7 +86,11 @@ def wait_for_words(running, words, seconds=60) -> str:
 
 def train(workdir, processes, devices, *options) -> list[programs.Ended]:
   """Train to the end in some processes of so many devices each."""
-  running = start(workdir, processes, devices, *options)
+  return ends(start(workdir, processes, devices, *options))
+
+
+def ends(running) -> list[programs.Ended]:
+  """Wait until all processes have ended well."""
   ended = [process.wait(900) for process in running]
   assert all(one.code == 0 for one in ended), ended
   return ended
