@@ -147,7 +147,7 @@ def _finetune(config: Any, workdir: pathlib.Path) -> None:
     **room,
   }
   if "mesh" in config:
-    settings["mesh"] = config.mesh.to_dict() | {"actors": 0}
+    settings["mesh"] = config.mesh.to_dict() | {"actors": 0, "gather": "entry"}
   path = workdir / "summary.json"
   if path.exists():
     done = json.loads(path.read_text()).get("train_steps")

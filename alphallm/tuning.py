@@ -162,6 +162,12 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
     raise values.UserError(f"config.data.kind={kind!r} needs {_NEEDS[kind][1]}")
   if kind in ("rules", "solutions"):
     consistency.check_proposes(task, f"config.data.kind={kind!r}")
+  mesh = values.make(sharding.MeshConfig, "mesh", settings["mesh"])
+  if mesh.gather == "layer":
+    raise values.UserError(
+      "config.mesh.gather='layer' is of self-play; what learns alone keeps its "
+      "parameters split anyhow, so give 'entry'"
+    )
   return Tuning(
     seed=settings["seed"],
     task=task,
@@ -169,7 +175,7 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
     data=data,
     tuning=values.make(TuningConfig, "tuning", settings["tuning"]),
     train=values.make(ScheduleConfig, "train", settings["train"]),
-    mesh=values.make(sharding.MeshConfig, "mesh", settings["mesh"]),
+    mesh=mesh,
     pretrained=source,
   )
 
