@@ -79,6 +79,8 @@ def against_tokens(
   picture = _figure(figsize=(7, 4.5))
   if picture is None:
     return None
+  from matplotlib import ticker
+
   axes = picture.subplots()
   for i, (name, points) in enumerate(methods.items()):
     tokens, shares = zip(*sorted(points), strict=True)
@@ -95,6 +97,10 @@ def against_tokens(
     ylabel="held-out problems solved, %",
     ylim=(-2, 102),
   )
+  # Numbers as one says them, also within a decade.
+  axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+  axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+  axes.xaxis.set_minor_formatter(ticker.NullFormatter())
   axes.grid(alpha=0.3)
   axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
   picture.savefig(path)
