@@ -85,14 +85,15 @@ def on_eight_devices(name):
   trees.assert_near(*found)
   whole = sum(x.nbytes for x in jax.tree.leaves(params))
   print(f"{temporaries} bytes of temporaries, {whole} of parameters")
-  assert temporaries[0] - temporaries[1] > whole / 3, (temporaries, whole)
+  assert temporaries[0] - temporaries[1] > whole / 4, (temporaries, whole)
   of_it = re.compile(rf" ({'|'.join(work.COLLECTIVES)})(-start)?\(")
   lines = [x for x in made.as_text().splitlines() if of_it.search(x)]
   names = "gather_params", "goes_on_anywhere"
   for line in lines:
     assert any(name in line for name in names), line
   bits = [line for line in lines if names[1] in line]
-  is_bit = re.compile(r" pred\[1?\](\{0\})? all-reduce\(")
+  # One, or one for each of the rows that a loop is mapped over.
+  is_bit = re.compile(r" pred\[\d*\](\{0\})? all-reduce\(")
   assert bits and all(is_bit.search(line) for line in bits), bits
 
 
