@@ -231,7 +231,14 @@ class Puct:
     )
 
   def decide(self, rng_keys, tree):
-    weights = tree.summary().visit_probs
+    # A root that was not searched is played by its prior.
+    prior = _mask(
+      tree.children_prior_logits[:, _ROOT], tree.root_invalid_actions
+    )
+    searched = jnp.any(tree.children_visits[:, _ROOT] > 0, axis=-1)
+    weights = jnp.where(
+      searched[:, None], tree.summary().visit_probs, jax.nn.softmax(prior)
+    )
     if self.temperature == 0:
       return jnp.argmax(weights, axis=-1), weights
     scores = jnp.log(jnp.maximum(weights, 1e-30)) / self.temperature

@@ -107,3 +107,12 @@ def test_what_does_not_know_its_end_is_refused():
   ):
     with pytest.raises(ValueError, match="replant needs permission"):
       dataclasses.replace(CONFIG, replant=True, **options)
+
+
+def test_a_root_without_a_budget_is_played_by_its_prior():
+  config = shared.changed(policy=shared.PUCT)
+  found, _ = searcher(config)(
+    shared.keys_like(shared.B), shared.toy_problems(), np.zeros(shared.B, int)
+  )
+  prior = found.tree.children_prior_logits[:, 0]
+  np.testing.assert_array_equal(found.line.actions[:, 0], prior.argmax(-1))
