@@ -10,10 +10,12 @@ or found by tree search. `warm_up` clones until that brings nothing more, then
 goes on by PPO, within the same time. Compiling and measuring do not count; with
 `--clock cpu` what counts is the processor time of this process, for a machine
 on which others run. Each measurement is of the average of the weights, on
-held-out problems.
+held-out problems. Options of the config may stand behind a name, as in
+`alphazero:learner.learn_from="all":search.num_simulations=8`.
 """
 
 import argparse
+import ast
 import importlib
 import json
 import pathlib
@@ -48,8 +50,9 @@ LEARNERS = (
 _CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
 
 
-def load(name: str, args, seed: int):
+def load(learner: str, args, seed: int):
   """Return the config of a learner, without the stage that learns the rules."""
+  name, *options = learner.split(":")
   module = importlib.import_module(f"configs.learners.{name}")
   config = module.get_config(args.problems)
   config.seed = seed
@@ -59,6 +62,8 @@ def load(name: str, args, seed: int):
   config.train.num_eval_problems = args.measured
   if "before" in config:
     config.before = config.before[1:]
+  for path, value in (option.split("=") for option in options):
+    config.update_from_flattened_dict({path: ast.literal_eval(value)})
   return config
 
 
