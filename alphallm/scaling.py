@@ -40,7 +40,9 @@ from alphallm import (
   values,
 )
 
-_GRID = flags.DEFINE_enum("grid", "small", ["ci", "small", "gpu"], "Which.")
+_GRID = flags.DEFINE_enum(
+  "grid", "small", ["ci", "hour", "small", "gpu"], "Which."
+)
 _GRIDS = flags.DEFINE_string(
   "grids", "configs/scaling.py", "The file of the grids."
 )

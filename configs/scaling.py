@@ -1,18 +1,24 @@
 """The grid of `alphallm.scaling`, and the run that is repeated in it.
 
 --grid ci      seconds
+--grid hour    144 cells of blocks world, one core for an hour
 --grid small   180 cells, 2 cores overnight
 --grid gpu     270 cells, one GPU hour
 """
 
-from configs import countdown
+from configs import countdown, quickstart
 
 
 def get_config(grid: str = "small"):
-  """Return the config; `grid` is `ci`, `small` or `gpu`."""
-  if grid not in ("ci", "small", "gpu"):
-    raise ValueError(f"{grid!r} is none of ci, small, gpu")
+  """Return the config; `grid` is `ci`, `hour`, `small` or `gpu`."""
+  if grid not in ("ci", "hour", "small", "gpu"):
+    raise ValueError(f"{grid!r} is none of ci, hour, small, gpu")
   config = countdown.get_config("tiny")
+  if grid == "hour":
+    config = quickstart.get_config()
+    config.task.max_blocks = 4
+    config.search.max_depth = 8
+    config.learner.min_examples = 500
   config.grid = dict(
     embed_dims=(32, 64, 128),  # of the network; its other sizes follow
     simulations=(2, 8, 32),  # a move, of the search in training
@@ -21,6 +27,10 @@ def get_config(grid: str = "small"):
     num_problems=500,  # held out
     served=10_000,  # problems of the test that a training is spread over
   )
+  if grid == "hour":
+    config.grid.embed_dims = (16, 32, 64)
+    config.grid.iterations = (4, 8, 16, 32)
+    config.grid.budgets = (0, 1, 4, 16)
   if grid == "gpu":
     config.grid.embed_dims = (64, 128, 256)
     config.grid.iterations = (10, 20, 40, 80, 160)

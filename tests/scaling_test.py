@@ -17,7 +17,7 @@ def cell(**changes):
 
 
 def test_grids_are_as_large_as_they_say():
-  for name, wanted in ("small", 180), ("gpu", 270), ("ci", 16):
+  for name, wanted in ("small", 180), ("gpu", 270), ("hour", 144), ("ci", 16):
     grid, cells = grids.get_config(name).grid, 1
     for axis in "embed_dims", "simulations", "iterations", "budgets":
       cells *= len(grid[axis])
