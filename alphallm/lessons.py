@@ -62,6 +62,7 @@ class Lessons:
     setting = objective.Setting(
       discount=run.search.discount,
       group_size=max(run.selfplay.group_size, 1),
+      num_targets=run.selfplay.num_targets,
     )
     return run.objective.examples(episodes, done, nodes, rng_key, setting)
 

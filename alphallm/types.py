@@ -127,6 +127,7 @@ class Visited:
     weights: `[K]` float32, the improved policy; zeros where none is legal.
     qvalues: `[K]` float32, of the candidates that were visited, else 0.
     visits: `[K]` int32.
+    illegal: `[K]` bool, which of them the environment does not allow.
     value: `[]` float32, the search's.
     share: `[]` float32, of the simulations of its tree that passed it.
     mask: `[]` bool, whether it exists and may be trained on.
@@ -139,6 +140,7 @@ class Visited:
   weights: chex.Array
   qvalues: chex.Array
   visits: chex.Array
+  illegal: chex.Array
   value: chex.Array
   share: chex.Array
   mask: chex.Array

@@ -11,13 +11,15 @@ goes on by PPO, within the same time. Compiling and measuring do not count; with
 `--clock cpu` what counts is the processor time of this process, for a machine
 on which others run. Each measurement is of the average of the weights, on
 held-out problems. Options of the config may stand behind a name, as in
-`alphazero:learner.learn_from="all":search.num_simulations=8`.
+`alphazero:learner.learn_from="all":search.num_simulations=8`. What FILE
+holds is not measured again: give each task and time a FILE of its own.
 """
 
 import argparse
 import ast
 import importlib
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -120,6 +122,25 @@ def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
   return points
 
 
+def measured(args) -> dict[str, list[list[dict[str, float]]]]:
+  """Return the curves of each learner, one of each seed."""
+  seeds, book = args.seeds.split(","), pathlib.Path(args.json or os.devnull)
+  found = json.loads(book.read_text() or "{}") if book.exists() else {}
+  names = args.learners.split(",")
+  for seed in seeds:
+    missing = [name for name in names if seed not in found.get(name, {})]
+    if not missing:
+      continue
+    params = first_policy(args, int(seed))
+    run = config_lib.make_run(load("alphazero", args, int(seed)))
+    measure = measurement.Measurement(run, sharding.make_mesh())
+    for name in missing:
+      points = curve(name, args, int(seed), params, measure)
+      found.setdefault(name, {})[seed] = points
+      book.write_text(json.dumps(found, indent=1))
+  return {name: [found[name][seed] for seed in seeds] for name in names}
+
+
 def table(curves, args) -> str:
   """Return the last figures of all learners, best first."""
   last = {
@@ -160,20 +181,11 @@ def main():
     "--iterations", default=10, type=int, help="of the first policy"
   )
   parser.add_argument("--seeds", default="0")
-  parser.add_argument("--json", help="where the figures go")
+  parser.add_argument("--json", help="where the figures go, and are kept")
   args = parser.parse_args()
   compilation.enable_compilation_cache()
   args.workdir.mkdir(parents=True, exist_ok=True)
-  names, curves = args.learners.split(","), {}
-  for seed in map(int, args.seeds.split(",")):
-    params = first_policy(args, seed)
-    run = config_lib.make_run(load("alphazero", args, seed))
-    measure = measurement.Measurement(run, sharding.make_mesh())
-    for name in names:
-      points = curve(name, args, seed, params, measure)
-      curves.setdefault(name, []).append(points)
-      if args.json:
-        pathlib.Path(args.json).write_text(json.dumps(curves, indent=1))
+  curves = measured(args)
   begun = next(iter(curves.values()))[0][0]
   print(
     f"\n{args.problems}, {args.seconds:g} s ({args.clock}) each, seeds "

@@ -115,7 +115,8 @@ class AlphaZero:
 class TreeAlphaZero:
   """The improved policy and the search's value at all nodes of its trees.
 
-  Nodes are learned from in proportion to their visits.
+  Nodes are learned from in proportion to their visits. Of the candidates of a
+  node the heaviest are imitated, as many as of a state that was played.
 
   Attributes:
     value_weight: of the value's loss.
@@ -131,7 +132,15 @@ class TreeAlphaZero:
   value_weight: float = 1.0
 
   def examples(self, episodes, done, nodes, rng_key, setting):
-    del episodes, done, setting
+    del episodes, done
+    heaviest, kept = jax.lax.top_k(nodes.weights, setting.num_targets)
+    total = jnp.sum(heaviest, axis=-1, keepdims=True)
+    take = lambda x, at: jnp.take_along_axis(x, at, axis=kept.ndim - 1)
+    nodes = nodes.replace(
+      candidates=take(nodes.candidates, kept[..., None]),
+      lengths=take(nodes.lengths, kept),
+      weights=heaviest / jnp.maximum(total, 1e-9),
+    )
     return replay.of_nodes(nodes, rng_key)
 
   def loss(self, apply_fn, params, batch, *, reference=None, kl_weight=0.0):

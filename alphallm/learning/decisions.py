@@ -129,21 +129,24 @@ def of_nodes(
   """Return the candidates that a search has visited as decisions.
 
   The advantage of a candidate is Q − V of its node, its weight the share of its
-  visits. Nodes are kept in proportion to their visits.
+  visits. Nodes are kept in proportion to their visits. One that is illegal is
+  worth nothing, and counts as visited once: were it not judged, each legal one
+  that is judged bad would leave its probability to it.
 
   Args:
     nodes: `[..., ...]`.
     rng_key: draws what is kept (consumed).
   """
-  total = jnp.sum(nodes.visits, axis=-1, keepdims=True)
-  seen = nodes.visits > 0
+  visits = jnp.where(nodes.illegal, 1, nodes.visits)
+  total = jnp.sum(visits, axis=-1, keepdims=True)
+  seen = visits > 0
   example, keep = replay.of_nodes(nodes, rng_key)
   one = lambda x: x.reshape(-1, 1, *x.shape[nodes.value.ndim :])
   advantages = (nodes.qvalues - nodes.value[..., None]) * seen
   made = Decision(
     **{
       **example,
-      "weights": one(nodes.visits / jnp.maximum(total, 1)),
+      "weights": one(visits / jnp.maximum(total, 1)),
       "advantages": one(advantages),
       "log_probs": jnp.zeros(example.candidates.shape),
       "old_values": jnp.zeros(example.values.shape),

@@ -32,7 +32,8 @@ def _of_pairs(objective, log_probs, reference_log_probs, lengths, mask):
   )
   mean = lambda x: losses.weighted_mean(x, mask)
   policy = mean(_LOSSES[objective.loss_kind](margin, objective.beta))
-  return policy, {
+  better = mean(log_probs[..., 0] / jnp.maximum(lengths[..., 0], 1))
+  return policy - objective.likelihood_weight * better, {
     "policy_loss": policy,
     "margin": mean(margin),
     "accuracy": mean((margin > 0).astype(jnp.float32)),
@@ -52,6 +53,8 @@ class DPO:
     loss_kind: `"dpo"`, or `"ipo"` (Azar et al., 2023).
     by_length: whether log-probabilities are divided by their tokens.
     least_gap: between what the two have earned.
+    likelihood_weight: of −log π of the better, a mean over its tokens, without
+      which both may become improbable (Pang et al., 2024, eq. 2).
   """
 
   nodes: ClassVar[str] = ""
@@ -65,6 +68,7 @@ class DPO:
   loss_kind: str = "dpo"
   by_length: bool = False
   least_gap: float = 0.1
+  likelihood_weight: float = 0.0
 
   def __post_init__(self):
     _check(self.loss_kind)
@@ -107,7 +111,7 @@ class StepDPO:
   """Direct preferences among the steps of one state, from trees.
 
   Of the candidates that were visited enough the one of the highest Q is
-  preferred to that of the lowest (Xie et al., 2024).
+  preferred to that of the lowest (Xie et al., 2024); an illegal one has Q = 0.
 
   Attributes:
     beta: β, how little π may leave π_ref.
@@ -117,6 +121,7 @@ class StepDPO:
     least_gap: between the Q of the two.
     least_visits: of each.
     value_weight: of the value's loss, whose target is the search's.
+    likelihood_weight: of −log π of the better, as in `DPO`.
   """
 
   takes: ClassVar[str] = ""
@@ -132,6 +137,7 @@ class StepDPO:
   least_gap: float = 0.3
   least_visits: int = 2
   value_weight: float = 1.0
+  likelihood_weight: float = 0.0
 
   def __post_init__(self):
     _check(self.loss_kind)
@@ -145,7 +151,7 @@ class StepDPO:
     del episodes, done, setting
     places, both = selection.siblings(
       nodes.qvalues,
-      nodes.visits,
+      jnp.where(nodes.illegal, self.least_visits, nodes.visits),
       least_gap=self.least_gap,
       least_visits=self.least_visits,
     )

@@ -16,10 +16,12 @@ class Setting:
   Attributes:
     discount: γ.
     group_size: G, slots in a row that attempt the same problems; 1: none do.
+    num_targets: J, candidates of a state that are imitated, the heaviest.
   """
 
   discount: float
   group_size: int = 1
+  num_targets: int = 1
 
 
 class Objective(Protocol):

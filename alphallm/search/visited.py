@@ -40,6 +40,10 @@ def nodes(
     tree, jnp.arange(size)
   )
   improved = jax.nn.softmax(jnp.where(legal, improved, -jnp.inf), where=legal)
+  step = task.step
+  for axes in (None, 0, 0), (0, 0, 0), (0, 0, 0):  # candidates, nodes, trees
+    step = jax.vmap(step, axes)
+  after = step(held.state, held.tokens, held.lengths)
   visits = tree.children_visits
   qvalues = tree.children_rewards + tree.children_discounts * (
     tree.children_values
@@ -52,6 +56,7 @@ def nodes(
     weights=jnp.where(legal, improved, 0.0),
     qvalues=jnp.where(visits > 0, qvalues, 0.0),
     visits=visits,
+    illegal=~after.legal & (held.lengths > 0),
     value=tree.node_values,
     share=tree.node_visits / jnp.maximum(tree.node_visits[:, :1], 1),
     mask=(tree.node_visits > 0)

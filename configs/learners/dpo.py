@@ -12,6 +12,7 @@ def get_config(problems: str = "blocks_world"):
     problems,
     "DPO",
     group_size=8,
+    likelihood_weight=0.0,  # of −log π of the better, a token
     beta=0.1,  # how little the policy may leave its reference
     loss_kind="dpo",  # or "ipo"
     by_length=False,  # log-probabilities divided by their tokens

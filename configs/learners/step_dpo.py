@@ -12,6 +12,7 @@ def get_config(problems: str = "blocks_world"):
     whole_tree=True,  # from all nodes, or the roots alone
     least_gap=0.3,  # between the two Q
     least_visits=2,  # of each
+    likelihood_weight=1.0,  # of −log π of the better, a token
     reference_every=10,  # iterations between references
   )
   config.learner.update(augment=True, learning_rate=3e-4)

@@ -12,6 +12,7 @@ import unoptimized
 from alphallm import types
 from alphallm.learning import (
   actor_critic,
+  alphazero,
   cloning,
   decisions,
   dpo,
@@ -22,7 +23,7 @@ from alphallm.learning import (
 )
 
 B, M, G = 4, 5, 2
-SETTING = objective.Setting(discount=0.9, group_size=G)
+SETTING = objective.Setting(discount=0.9, group_size=G, num_targets=2)
 KINDS = "reset", "append"
 
 
@@ -226,6 +227,7 @@ def some_nodes():
   rng = np.random.default_rng(0)
   lead, k, t, c = (B, M, 3), 4, 2, 9
   visits = rng.integers(0, 4, (*lead, k))
+  illegal = (visits == 0) & (rng.random(visits.shape) < 0.5)
   return types.Visited(
     context=rng.integers(1, 9, (*lead, c)).astype(np.int32),
     end=rng.integers(1, c, lead).astype(np.int32),
@@ -234,6 +236,7 @@ def some_nodes():
     weights=rng.dirichlet(np.ones(k), lead).astype(np.float32),
     qvalues=(rng.random((*lead, k)) * (visits > 0)).astype(np.float32),
     visits=visits.astype(np.int32),
+    illegal=illegal,
     value=rng.random(lead).astype(np.float32),
     share=np.ones(lead, np.float32),
     mask=rng.random(lead) < 0.7,
@@ -246,12 +249,13 @@ def test_nodes_become_decisions():
     dataclasses.replace(ppo.TreePPO(), normalize=False), "reset", nodes
   )
   for row, at in enumerate(np.ndindex(nodes.mask.shape)):
-    total = nodes.visits[at].sum()
+    visits = nodes.visits[at] + nodes.illegal[at]
+    total = visits.sum()
     assert keep[row] == (nodes.mask[at] and total > 0)
-    seen = nodes.visits[at] > 0
+    seen = visits > 0
     expected = np.where(seen, nodes.qvalues[at] - nodes.value[at], 0)
     np.testing.assert_allclose(found.advantages[row, 0], expected, atol=1e-6)
-    share = nodes.visits[at] / max(total, 1)
+    share = visits / max(total, 1)
     np.testing.assert_allclose(found.weights[row, 0], share, rtol=1e-6)
 
 
@@ -262,7 +266,7 @@ def test_nodes_become_pairs():
   pairs = 0
   for row, at in enumerate(np.ndindex(nodes.mask.shape)):
     assert keep[row] == nodes.mask[at]
-    seen = np.flatnonzero(nodes.visits[at])
+    seen = np.flatnonzero(nodes.visits[at] + nodes.illegal[at])
     qvalues = nodes.qvalues[at][seen]
     is_pair = len(seen) > 0 and np.ptp(qvalues) >= 0.2
     np.testing.assert_array_equal(found.weights[row, 0], [is_pair] * 2)
@@ -272,6 +276,21 @@ def test_nodes_become_pairs():
         step = nodes.candidates[at][seen[place]]
         np.testing.assert_array_equal(found.candidates[row, 0, side], step)
   assert pairs
+
+
+def test_the_heaviest_steps_of_nodes_are_imitated():
+  nodes = some_nodes()
+  *_, found, keep = made(alphazero.TreeAlphaZero(), "reset", nodes)
+  for row, at in enumerate(np.ndindex(nodes.mask.shape)):
+    assert keep[row] == nodes.mask[at]
+    order = np.argsort(-nodes.weights[at])[: SETTING.num_targets]
+    weights = nodes.weights[at][order]
+    np.testing.assert_allclose(
+      found.weights[row, 0], weights / weights.sum(), rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+      found.candidates[row, 0], nodes.candidates[at][order]
+    )
 
 
 def test_nodes_are_kept_by_their_visits():

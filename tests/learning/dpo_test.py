@@ -70,7 +70,9 @@ def test_pairs_of_solutions(options):
   "loss_kind", ["ipo", pytest.param("dpo", marks=pytest.mark.slow)]
 )
 def test_pairs_of_steps(loss_kind):
-  what = dpo.StepDPO(beta=0.2, loss_kind=loss_kind, value_weight=0.5)
+  what = dpo.StepDPO(
+    beta=0.2, loss_kind=loss_kind, value_weight=0.5, likelihood_weight=0.3
+  )
   batch = scored.some_batch()
   is_pair = np.random.default_rng(0).random(batch.mask.shape) < 0.6
   batch = batch.replace(
@@ -87,6 +89,7 @@ def test_pairs_of_steps(loss_kind):
   z = batch.values.astype(np.float64)
   value = -z * np.log(v) - (1 - z) * np.log(1 - v)
   value = (value * batch.mask).sum() / batch.mask.sum()
-  expected = of_margin(what, margin).mean() + 0.5 * value
+  better = (log_probs / batch.lengths)[..., 0][is_pair].mean()
+  expected = of_margin(what, margin).mean() + 0.5 * value - 0.3 * better
   np.testing.assert_allclose(loss, expected, rtol=1e-4)
   assert metrics["kl"] > 0

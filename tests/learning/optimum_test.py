@@ -103,6 +103,7 @@ def play(params, to, solves, over, starts, rng_key):
     weights=improved,
     qvalues=qvalues,
     visits=lengths,
+    illegal=jnp.zeros(lengths.shape, bool),
     value=jnp.sum(improved * qvalues, axis=-1),
     share=jnp.ones((SLOTS, D + 1)),
     mask=there,
@@ -120,7 +121,9 @@ def improve(what, state, reference, to, solves, over, starts, rng_key):
   """Play once and take four steps, as a run does."""
   play_key, keep_key, learn_key = jax.random.split(rng_key, 3)
   episodes, nodes = play(state.params, to, solves, over, starts, play_key)
-  setting = objective.Setting(discount=DISCOUNT, group_size=GROUP)
+  setting = objective.Setting(
+    discount=DISCOUNT, group_size=GROUP, num_targets=ACTIONS
+  )
   examples, keep = what.examples(
     episodes, jnp.ones((SLOTS, 1), bool), nodes, keep_key, setting
   )

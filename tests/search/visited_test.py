@@ -51,6 +51,10 @@ def test_nodes_of_a_tree(kind):
       text = nodes.context[row, index, : nodes.end[row, index]]
       assert text.tolist() == list(node.context)
       np.testing.assert_array_equal(nodes.visits[row, index], node.visits)
+      after = [oracle.step(node.walk, step) for step in node.steps]
+      np.testing.assert_array_equal(
+        nodes.illegal[row, index], [not walk["legal"] for walk in after]
+      )
       np.testing.assert_allclose(
         nodes.share[row, index], (1 + len(node.returns)) / total, rtol=1e-6
       )
