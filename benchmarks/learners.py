@@ -89,20 +89,19 @@ def _trainer(run: config_lib.Run) -> trainer_lib.Trainer:
   return trainer_lib.Trainer(run, sharding.make_mesh())
 
 
-def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
-  """Learn for so many seconds; what was measured on the way."""
+def curve(name, args, seed, params, begun, measure) -> list[dict[str, float]]:
+  """Learn for so many seconds; what was measured before and on the way."""
   configs, runs = config_lib.make_stages(load(name, args, seed))
   trainers, clock = [_trainer(run) for run in runs], _CLOCKS[args.clock]
   state = trainers[0].init(params=params, iteration=1)
   points, spent, tokens, iteration = [], 0.0, 0.0, 1
+  shares = begun
   path, compiled_at = stages.Stages(configs, begun=iteration), {iteration}
 
-  def note():
-    shares = measure(state.learner.average)
-    points.append({"train_seconds": spent, "tokens": tokens, **shares})
-    return shares
-
-  shares = note()
+  note = lambda: points.append(
+    {"train_seconds": spent, "tokens": tokens, **shares}
+  )
+  note()
   while spent < args.seconds:
     began = clock()
     state, scalars = trainers[path.present].iterate(state, iteration)
@@ -112,7 +111,8 @@ def curve(name, args, seed, params, measure) -> list[dict[str, float]]:
     iteration += 1
     measures = spent >= args.seconds * len(points) / args.points
     if measures:
-      shares = note()
+      shares = measure(state.learner.average)
+      note()
     if path.record(iteration, shares["greedy"] if measures else None):
       compiled_at.add(iteration)
       learnt = state.learner.params
@@ -134,8 +134,9 @@ def measured(args) -> dict[str, list[list[dict[str, float]]]]:
     params = first_policy(args, int(seed))
     run = config_lib.make_run(load("alphazero", args, int(seed)))
     measure = measurement.Measurement(run, sharding.make_mesh())
+    begun = measure(params)
     for name in missing:
-      points = curve(name, args, int(seed), params, measure)
+      points = curve(name, args, int(seed), params, begun, measure)
       found.setdefault(name, {})[seed] = points
       book.write_text(json.dumps(found, indent=1))
   return {name: [found[name][seed] for seed in seeds] for name in names}
