@@ -65,7 +65,7 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
   )
   config.learner.update(
     batch_size=256,  # states
-    learning_rate=1e-3,  # peak
+    learning_rate=1e-4,  # peak; where few attempts solve, more is ruin
     min_examples=1,  # before the first step
     max_age=1,  # iterations that an example is used in: its own
     reuse=4.0,  # epochs

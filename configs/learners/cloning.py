@@ -16,6 +16,7 @@ def get_config(problems: str = "blocks_world"):
     most_per_problem=0,  # attempts; 0: all
     failure_share=0.25,  # of the states that teach a value alone, kept
   )
+  config.learner.learning_rate = 1e-3
   config.learner.max_age = 0  # while the buffer holds it
   config.learner.augment = True
   return config

@@ -5,7 +5,7 @@ from configs.learners import base
 
 def get_config(problems: str = "blocks_world"):
   """Return the config."""
-  return base.sampled(
+  config = base.sampled(
     problems,
     "PPO",
     clip=0.2,  # of the ratio of a step's probabilities
@@ -14,3 +14,5 @@ def get_config(problems: str = "blocks_world"):
     value_clip=0.2,  # how near the old value the new one is held
     entropy_weight=0.003,
   )
+  config.learner.learning_rate = 3e-4
+  return config

@@ -12,6 +12,7 @@ def get_config(problems: str = "blocks_world"):
       patience=2,  # measurements of held-out problems without a better one
       learner=dict(
         kind="Cloning",
+        learning_rate=1e-3,
         learn_from="solved",  # episodes
         augment=True,
         max_age=0,  # while the buffer holds it
