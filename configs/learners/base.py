@@ -80,6 +80,7 @@ def sampled(problems: str, kind: str, *, group_size: int = 1, **options):
       num_iterations=1 if problems == "tiny" else 10,
       learner=dict(
         kind="Cloning",
+        learning_rate=1e-3,
         learn_from="all",  # steps that were legal
         max_age=0,  # while the buffer holds it
         reference_every=0,  # there is nothing to refer to
