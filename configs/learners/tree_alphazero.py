@@ -7,4 +7,5 @@ def get_config(problems: str = "blocks_world"):
   """Return the config."""
   config = base.get_config(problems, "TreeAlphaZero", value_weight=1.0)
   config.learner.augment = True
+  config.selfplay.num_targets = 4  # candidates of a node that are imitated
   return config
