@@ -10,6 +10,7 @@ from typing import Any
 _MAY_BE_ZERO = {
   "seed",
   "task.num_examples",
+  "learner.likelihood_weight",
   "search.num_simulations",
   "search.searched_steps",
   "search.shrink",
