@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from alphallm import types
 from alphallm.learning import (
+  advantages,
   decisions,
   losses,
   replay,
@@ -70,6 +71,8 @@ class ActorCritic:
     behaviour: μ, what played: the `"policy"` of that time, or a `"search"`.
     ratio_clip: ρ̄, the most that π/μ may be.
     gae_lambda: λ of the λ-returns.
+    normalize: whether the advantages of a batch get mean 0 and deviation 1:
+      else a critic that expects too much, as at first, makes every step worse.
     value_weight: of the squared error of the value.
     entropy_weight: of the entropy of the next token.
   """
@@ -82,6 +85,7 @@ class ActorCritic:
   behaviour: str = "policy"
   ratio_clip: float = 1.0
   gae_lambda: float = 1.0
+  normalize: bool = True
   value_weight: float = 0.5
   entropy_weight: float = 0.0
 
@@ -123,7 +127,7 @@ class ActorCritic:
     mask = steps.mask.reshape(batch.rewards.shape)
     # What is not there has a ratio of 1, lest it overflow.
     log_ratio = jnp.where(mask > 0, log_probs - batch.log_probs, 0.0)
-    targets, advantages = jax.lax.stop_gradient(
+    targets, judged = jax.lax.stop_gradient(
       returns.vtrace(
         batch.rewards,
         values,
@@ -134,7 +138,9 @@ class ActorCritic:
         most=self.ratio_clip,
       )
     )
-    policy = surrogates.reinforce(log_probs, advantages)
+    if self.normalize:
+      judged = advantages.normalized(judged, mask)
+    policy = surrogates.reinforce(log_probs, judged)
     is_clipped = log_ratio > jnp.log(self.ratio_clip)
     mean = lambda x: losses.weighted_mean(x, mask)
     metrics = {

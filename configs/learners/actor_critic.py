@@ -10,6 +10,7 @@ def get_config(problems: str = "blocks_world"):
     "ActorCritic",
     ratio_clip=1.0,  # the most that π/μ may be
     gae_lambda=0.95,  # of the λ-returns
+    normalize=True,  # advantages have mean 0 and deviation 1 in a batch
     value_weight=0.5,
     entropy_weight=0.003,
   )

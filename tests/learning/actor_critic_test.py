@@ -1,5 +1,6 @@
 """The loss of whole episodes against NumPy in float64."""
 
+import dataclasses
 import functools
 
 import fake_model
@@ -50,13 +51,19 @@ def reference(params, batch):
 
 
 @pytest.mark.parametrize(
-  "kind", ["reset", pytest.param("append", marks=pytest.mark.slow)]
+  "kind, normalize",
+  [
+    ("reset", True),
+    pytest.param("reset", False, marks=pytest.mark.slow),
+    pytest.param("append", False, marks=pytest.mark.slow),
+  ],
 )
-def test_loss_and_its_gradient(kind):
+def test_loss_and_its_gradient(kind, normalize):
+  what = dataclasses.replace(WHAT, normalize=normalize)
   batch = some_attempts(kind)
   run = unoptimized.jit(
     jax.value_and_grad(
-      functools.partial(WHAT.loss, fake_model.apply_fn), has_aux=True
+      functools.partial(what.loss, fake_model.apply_fn), has_aux=True
     )
   )
   (loss, metrics), grads = run(scored.PARAMS, batch)
@@ -76,6 +83,9 @@ def test_loss_and_its_gradient(kind):
       most=1.2,
     )
   )
+
+  if normalize:
+    judged = (judged - judged[there].mean()) / (judged[there].std() + 1e-6)
 
   def expected(params):
     log_probs, values = reference(params, batch)
