@@ -218,13 +218,19 @@ def over_optimisation(
   rooms[0].set_ylabel("reward: true (solid), proxy (dashed)")
   rooms[-1].legend(loc="upper left")
   # A proxy of heavy tails leaves the picture, and the truth fills it.
-  most = max(
-    point["true"]
-    for proxies in panels.values()
-    for points in proxies.values()
-    for point in points
+  true, proxy = (
+    np.array(
+      [
+        point[kind]
+        for proxies in panels.values()
+        for points in proxies.values()
+        for point in points
+      ]
+    )
+    for kind in ("true", "proxy")
   )
-  rooms[0].set_ylim(-0.5, 2 * most)
+  shown = np.concatenate([true, proxy.clip(-0.5, 2 * true.max())])
+  rooms[0].set_ylim(shown.min() - 0.05, shown.max() + 0.05)
   picture.savefig(path)
   return pathlib.Path(path)
 
