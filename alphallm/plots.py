@@ -185,6 +185,57 @@ def compare(
   return pathlib.Path(path)
 
 
+def learners(
+  curves: Mapping[str, Sequence[Curve]], methods: Sequence[str], path
+) -> pathlib.Path | None:
+  """Draw what learners solve against the time and against the tokens spent.
+
+  The medians over seeds, and thinly each seed.
+
+  Args:
+    curves: by learner: of each seed points of `train_seconds`, `tokens` and the
+      shares solved by each method.
+    methods: a row of the picture for each.
+    path: of the PNG.
+
+  Returns:
+    The path; None, with a warning, where matplotlib is missing.
+  """
+  picture = _figure(figsize=(10, 3.2 * len(methods)))
+  if picture is None:
+    return None
+  axes_of = {
+    "train_seconds": ("seconds of training (self-play and learning)", 1.0),
+    "tokens": ("tokens passed in self-play, million", 1e-6),
+  }
+  rooms = picture.subplots(
+    len(methods), len(axes_of), sharex="col", sharey="row", squeeze=False
+  )
+  for row, method in zip(rooms, methods, strict=True):
+    row[0].set_ylabel(f"held-out solved, {method}, %")
+    for axes, (axis, (words, scale)) in zip(row, axes_of.items(), strict=True):
+      axes.grid(alpha=0.3)
+      if method == methods[-1]:
+        axes.set_xlabel(words)
+      for number, (name, seeds) in enumerate(curves.items()):
+        look = dict(
+          color=f"C{number % 10}", linestyle="-" if number < 10 else "--"
+        )
+        lines = [
+          np.array([[x[axis] * scale, 100 * x[method]] for x in seed]).T
+          for seed in seeds
+        ]
+        for line in lines if lines[1:] else ():
+          axes.plot(*line, alpha=0.2, linewidth=0.8, **look)
+        shortest = min(line.shape[1] for line in lines)
+        median = np.median([line[:, :shortest] for line in lines], axis=0)
+        axes.plot(*median, label=name, **look)
+  handles, names = rooms[0, 0].get_legend_handles_labels()
+  picture.legend(handles, names, loc="outside right upper", fontsize="small")
+  picture.savefig(path)
+  return pathlib.Path(path)
+
+
 def over_optimisation(
   panels: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]], path
 ) -> pathlib.Path | None:

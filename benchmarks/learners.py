@@ -143,10 +143,11 @@ def measured(args) -> dict[str, list[list[dict[str, float]]]]:
 
 
 def table(curves, args) -> str:
-  """Return the last figures of all learners, best first."""
+  """Return the last figures of all learners, best first, and the first ones."""
   last = {
     name: [points[-1] for points in runs] for name, runs in curves.items()
   }
+  last["(before)"] = [points[0] for points in next(iter(curves.values()))]
   methods = [
     k for k in next(iter(last.values()))[0] if k[:4] in ("gree", "mcts")
   ]
@@ -190,22 +191,12 @@ def main():
   begun = next(iter(curves.values()))[0][0]
   print(
     f"\n{args.problems}, {args.seconds:g} s ({args.clock}) each, seeds "
-    f"{args.seeds}; the first policy: greedy {begun['greedy']:.1%}\n\n"
+    f"{args.seeds}\n\n"
     f"{table(curves, args)}"
   )
   methods = [k for k in begun if k[:4] in ("gree", "mcts")]
-  panels = {
-    method: {
-      name: [
-        [point | {"share": point[method]} for point in points]
-        for points in runs
-      ]
-      for name, runs in curves.items()
-    }
-    for method in methods
-  }
   picture = args.workdir / "learners.png"
-  if plots.compare(panels, picture, "share"):
+  if plots.learners(curves, methods, picture):
     print(f"\npicture: {picture}")
 
 

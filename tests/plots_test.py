@@ -54,6 +54,14 @@ def test_compare(tmp_path):
   assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_learners(tmp_path):
+  pytest.importorskip("matplotlib")
+  point = lambda at: {"train_seconds": at, "tokens": 9 * at, "greedy": 0.1 * at}
+  curves = {"a": [[point(0), point(1), point(2)], [point(0), point(3)]]}
+  path = plots.learners(curves, ["greedy"], tmp_path / "learners.png")
+  assert path.read_bytes().startswith(b"\x89PNG")
+
+
 def test_against_tokens(tmp_path):
   pytest.importorskip("matplotlib")
   methods = {"vote": [(40.0, 0.5), (10.0, 0.25)], "greedy": [(5.0, 0.2)]}
