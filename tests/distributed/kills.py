@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (1, 2)]
 
 import conftest  # noqa: E402, F401, where compiled programs are kept
 import pods  # noqa: E402
