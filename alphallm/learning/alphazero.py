@@ -135,12 +135,8 @@ class TreeAlphaZero:
     del episodes, done
     heaviest, kept = jax.lax.top_k(nodes.weights, setting.num_targets)
     total = jnp.sum(heaviest, axis=-1, keepdims=True)
-    take = lambda x, at: jnp.take_along_axis(x, at, axis=kept.ndim - 1)
-    nodes = nodes.replace(
-      candidates=take(nodes.candidates, kept[..., None]),
-      lengths=take(nodes.lengths, kept),
-      weights=heaviest / jnp.maximum(total, 1e-9),
-    )
+    weights = heaviest / jnp.maximum(total, 1e-9)
+    nodes = replay.of_candidates(nodes, kept, weights)
     return replay.of_nodes(nodes, rng_key)
 
   def loss(self, apply_fn, params, batch, *, reference=None, kl_weight=0.0):

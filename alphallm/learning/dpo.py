@@ -155,12 +155,8 @@ class StepDPO:
       least_gap=self.least_gap,
       least_visits=self.least_visits,
     )
-    take = lambda x, at: jnp.take_along_axis(x, at, axis=nodes.share.ndim)
-    nodes = nodes.replace(
-      candidates=take(nodes.candidates, places[..., None]),
-      lengths=take(nodes.lengths, places),
-      weights=jnp.broadcast_to(both[..., None], places.shape) * 1.0,
-    )
+    weights = jnp.broadcast_to(both[..., None], places.shape) * 1.0
+    nodes = replay.of_candidates(nodes, places, weights)
     return replay.of_nodes(nodes, rng_key)
 
   def loss(self, apply_fn, params, batch, *, reference=None, kl_weight=0.0):

@@ -133,6 +133,25 @@ def to_examples(
   return examples, jnp.any(keep, axis=-1)
 
 
+def of_candidates(
+  nodes: types.Visited, places: chex.Array, weights: chex.Array
+) -> types.Visited:
+  """Return nodes with some of their candidates alone.
+
+  Args:
+    nodes: `[...]`.
+    places: `[..., J]` int32, of the candidates.
+    weights: `[..., J]`, their weights.
+  """
+  axis = places.ndim - 1
+  take = lambda x, at: jnp.take_along_axis(x, at, axis=axis)
+  return nodes.replace(
+    candidates=take(nodes.candidates, places[..., None]),
+    lengths=take(nodes.lengths, places),
+    weights=weights,
+  )
+
+
 def of_nodes(
   nodes: types.Visited, rng_key: chex.PRNGKey
 ) -> tuple[Example, chex.Array]:
