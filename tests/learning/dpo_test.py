@@ -41,7 +41,7 @@ def run(what, batch):
 )
 def test_pairs_of_solutions(options):
   """A solution's log-probability is the sum over all of its states."""
-  what = dpo.DPO(beta=0.2, **options)
+  what = dpo.DPO(beta=0.2, likelihood_weight=0.3, **options)
   sides = [scored.some_batch(seed=seed) for seed in (0, 1)]
   sides = [
     side.replace(
@@ -51,18 +51,20 @@ def test_pairs_of_solutions(options):
   ]
   batch = jax.tree.map(lambda *x: np.stack(x, 1)[:, :, None], *sides)
   loss, metrics = run(what, batch)
-  ratios = []
+  ratios, likelihoods = [], []
   for side in sides:
     log_probs, reference = (
       (scored.reference_scores(exact(p), side)[0][..., 0] * side.mask).sum(-1)
       for p in (scored.PARAMS, REFERENCE)
     )
     lengths = (side.lengths[..., 0] * side.mask).sum(-1)
+    likelihoods.append(log_probs / lengths)
     ratios.append(
       (log_probs - reference) / (lengths if options.get("by_length") else 1)
     )
   margin = ratios[0] - ratios[1]
-  np.testing.assert_allclose(loss, of_margin(what, margin).mean(), rtol=1e-4)
+  expected = of_margin(what, margin).mean() - 0.3 * likelihoods[0].mean()
+  np.testing.assert_allclose(loss, expected, rtol=1e-4)
   np.testing.assert_allclose(metrics["accuracy"], (margin > 0).mean())
 
 
