@@ -7,6 +7,8 @@ python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     --methods all --budgets 4,16 [--guidance value] [--permission rules]
 python -m alphallm.evaluate --config configs/quickstart.py --workdir W
     --methods auto,vote --budgets 4,16
+python -m alphallm.evaluate --config configs/quickstart.py --workdir W
+    --methods greedy,mcts,embedded --world world
 
 Without --methods, --budgets and --simulations a config that has a room
 `evaluation` says how its policy searches.
@@ -54,7 +56,7 @@ from alphallm.tasks import plans
 
 _USUAL = ("greedy", "sampled", "best_of_n", "mcts")
 _ALL = ("greedy", *strategies.STRATEGIES, "mcts")
-_METHODS = dict.fromkeys((*_USUAL, *_ALL, "auto", "all"))
+_METHODS = dict.fromkeys((*_USUAL, *_ALL, "embedded", "auto", "all"))
 _MOST_DRAWN = 4  # problems whose trees are drawn
 
 _METHOD_NAMES = flags.DEFINE_list(
@@ -74,6 +76,12 @@ _GUIDANCE = flags.DEFINE_string(
   "log_prob, likelihood, checker, self_consistency, semantic_entropy, "
   "self_evaluation, the name of a reward model in the workdir, or a sum such "
   "as 0.5*value+0.5*likelihood.",
+)
+_WORLD = flags.DEFINE_string(
+  "world",
+  "",
+  "The world model of the workdir in which `embedded` searches, instead of the "
+  "environment.",
 )
 _PERMISSION = flags.DEFINE_enum(
   "permission",
@@ -125,6 +133,15 @@ def main(argv) -> None:
   config = phases.plain(program.CONFIG.value, workdir)
   run = judges.guided(config_lib.make_run(config, workdir))
   models, judging = judges.named_in(_GUIDANCE.value, workdir, run.task)
+  if ("embedded" in names) != bool(_WORLD.value):
+    raise config_lib.UserError(
+      f"--world={_WORLD.value!r}: --methods=embedded searches in it, and "
+      "nothing else does"
+    )
+  world = None
+  if _WORLD.value:
+    world, foreseeing = judges.world(workdir, _WORLD.value, run.task)
+    judging = [*judging, *foreseeing]
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
   mesh = sharding.make_mesh()
@@ -142,7 +159,7 @@ def main(argv) -> None:
     raise config_lib.UserError("give --budgets or --simulations, not both")
   table = compute_optimal.read(workdir) if "auto" in names else None
   compared = _compared(
-    run, names, budgets or simulations, matched, table, models
+    run, names, budgets or simulations, matched, table, models, world
   )
   if _GUIDANCE.value and (matched or set(names) <= set(methods.UNGUIDED)):
     raise config_lib.UserError(
@@ -282,6 +299,7 @@ def _compared(
   matched: bool,
   table: dict[str, Any] | None,
   models: dict[str, search.guidance.Guidance],
+  world: methods.World | None,
 ) -> list[methods.Method]:
   """Return the methods that are compared; tell which make no sense.
 
@@ -300,6 +318,7 @@ def _compared(
     permission=_PERMISSION.value or "",
     table=table,
     models=models,
+    world=world,
   )
   if refused and not made:
     raise config_lib.UserError(f"--methods: {refused[0]}")

@@ -19,7 +19,8 @@ from alphallm import (
   types,
 )
 from alphallm.learning import payment
-from alphallm.search import search_config
+from alphallm.models import transformer
+from alphallm.search import embedded, search_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +40,37 @@ class Found:
     """Whether its scores lie in [0, 1]."""
     return self.config.kind not in ("implicit", "expert")
 
+  @property
+  def scores_states(self) -> bool:
+    """Whether it scores states, and not steps alone."""
+    return self.is_share and self.config.kind != "world"
+
+  def world(self, params: Any, policy: Any) -> embedded.Embedded:
+    """Return a world model in place of its task; parameters may be traced.
+
+    Args:
+      params: as of `judge`.
+      policy: that is to read its embeddings.
+
+    Raises:
+      ValueError: if it is none, or the task's context is not reset.
+    """
+    if self.config.kind != "world":
+      raise ValueError(f"{self.config.kind} models foresee no states")
+    return embedded.Embedded(
+      task=self.run.task,
+      foresee=functools.partial(
+        reward_models.world_of(self.run).apply, params[0]
+      ),
+      table=transformer.embeddings(policy),
+    )
+
   def judge(self, params: Any) -> payment.Judge:
     """Return the model as a judge, whose parameters may be traced.
 
     Args:
-      params: of the model, and of the policy that an implicit one began with.
+      params: of the model, and of the policy that an implicit one began with
+        or in whose embeddings a world model foresees.
     """
     own, policy = params
 
@@ -101,7 +128,7 @@ def find(model: payment.Model, task: tasks.Task) -> tuple[Found, Any]:
       f"with {task.context!r}: train a reward model of such a run"
     )
   policy = None
-  if config.kind == "implicit":
+  if config.kind in ("implicit", "world"):
     _, policy = reward_models.policy_of(workdir)
   return found, (params, policy)
 
@@ -114,7 +141,7 @@ def guide(model: payment.Model, task: tasks.Task) -> tuple[Found, Any]:
   """
   found, params = find(model, task)
   where = f"{model.workdir}/rewards/{model.name}"
-  if not found.is_share:
+  if not found.scores_states:
     raise config_lib.UserError(
       f"{where} guides no search: {found.config.kind} models score steps, not "
       "states"
@@ -162,6 +189,26 @@ def named_in(
     guidances[name] = found.guidance(name, params)
     every.append(params)
   return guidances, every
+
+
+def world(
+  workdir: pathlib.Path, name: str, task: tasks.Task
+) -> tuple[methods.World, list[Any]]:
+  """Return the world model W/rewards/NAME, and its parameters.
+
+  Raises:
+    UserError: if it is none, or of another task.
+  """
+  found, params = find(payment.Model(str(workdir), name), task)
+
+  def make(policy):
+    return found.world(params, policy)
+
+  try:
+    make(params[1])
+  except ValueError as error:
+    raise config_lib.UserError(f"{workdir}/rewards/{name}: {error}") from error
+  return make, [params]
 
 
 class Payer:
@@ -212,7 +259,7 @@ class Payer:
 
   def _check(self, model):
     found, kind = self._found[model], self._found[model].config.kind
-    if not found.is_share and model == self._run.reward.shaping:
+    if not found.scores_states and model == self._run.reward.shaping:
       raise config_lib.UserError(
         f"config.reward.shaping: {kind} models have no potential"
       )

@@ -13,7 +13,10 @@ from alphallm.search.strategies import budgets
 
 PLAYED = {"greedy": search.greedy, "sampled": search.sampling}
 # Of these nothing is scored by a guidance.
-UNGUIDED = ("greedy", "sampled", "sampling", "mcts", "auto")
+UNGUIDED = ("greedy", "sampled", "sampling", "mcts", "embedded", "auto")
+
+# From the policy's parameters what stands in place of the environment.
+World = Callable[[Any], search.embedded.Embedded]
 
 GUIDANCES = {
   "value": search.guidance.value,
@@ -128,6 +131,35 @@ def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
     name=f"mcts_{budget}",
     solve=measure.solver(run.model.apply, run.task, config),
     asks=config.permission,
+    budget=budget,
+  )
+
+
+def embedded(run: config_lib.Run, budget: int, world: World) -> Method:
+  """Return the run's tree search in the embeddings of a world model.
+
+  Nothing but what comes of the steps that are played is asked of the
+  environment.
+  """
+  config = dataclasses.replace(
+    tree_config(run, budget), rules_propose=False, carry_over=False
+  )
+
+  def solve(params, rng_keys, problems):
+    return play.solve(
+      run.model.apply,
+      run.task,
+      config,
+      params,
+      rng_keys,
+      problems,
+      world=world(params),
+    )
+
+  return Method(
+    name=f"embedded_{budget}",
+    solve=jax.jit(solve),
+    asks="nothing",
     budget=budget,
   )
 
@@ -260,17 +292,20 @@ def strategies(
   permission: str = "",
   table: dict[str, Any] | None = None,
   models: Mapping[str, search.guidance.Guidance] | None = None,
+  world: World | None = None,
 ) -> tuple[list[Method], list[str]]:
   """Return strategies, each with each budget, and why others were left out.
 
   Args:
     run: of the policy.
-    names: of `budgets.STRATEGIES`, "greedy", "sampled", "mcts" or "auto".
+    names: of `budgets.STRATEGIES`, "greedy", "sampled", "mcts", "embedded" or
+      "auto".
     budgets: see `Method`.
     guided_by: see `strategy`.
     permission: see `strategy`.
     table: of "auto".
     models: for `guidance`.
+    world: of "embedded".
 
   Raises:
     UserError: if `guided_by` is no guidance.
@@ -281,6 +316,8 @@ def strategies(
   def make(name, budget):
     if name == "mcts":
       return tree(run, budget, permission)
+    if name == "embedded":
+      return embedded(run, budget, world)
     if name == "auto":
       return auto(run, table, budget, models)
     return strategy(

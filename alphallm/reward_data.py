@@ -25,12 +25,14 @@ class Samples:
   Attributes:
     solution: the solutions.
     solved: `[]` bool, whether the checker says that it is right.
+    truncated: `[]` bool, whether it is over for the cap of steps alone.
     value: `[D + 1]` float32, the policy's own value of each state.
     tokens: `[]` int32, what the network passed for it.
   """
 
   solution: rewards.Solution
   solved: chex.Array
+  truncated: chex.Array
   value: chex.Array
   tokens: chex.Array
 
@@ -60,7 +62,7 @@ def sample(
     batch = rng_keys.shape[0]
     none = jnp.zeros((batch, task.max_steps), jnp.int32)
     tokens = jnp.zeros((*none.shape, task.max_step_tokens), jnp.int32)
-    episode, spent = _play_on(
+    trace, spent = _play_on(
       apply_fn,
       task,
       rules_propose,
@@ -68,13 +70,14 @@ def sample(
       rng_keys,
       (problems, tokens, none, none[:, 0]),
     )
-    solution = rewards.Solution.of(problems, episode)
+    solution = rewards.Solution.of(problems, trace.episode)
     logits = rewards.model.state_logits(
       apply_fn, params, solution.contexts, solution.ends
     )
     return Samples(
       solution=solution,
-      solved=episode.solved,
+      solved=trace.episode.solved,
+      truncated=trace.state.truncated,
       value=jax.nn.sigmoid(logits),
       tokens=spent,
     )
@@ -103,10 +106,10 @@ class Rollouts:
     self.tokens = 0
 
     def solves(params, rng_keys, rows):
-      episode, spent = _play_on(
+      trace, spent = _play_on(
         run.model.apply, run.task, rules_propose, params, rng_keys, rows
       )
-      return episode.solved, spent
+      return trace.episode.solved, spent
 
     self._play = jax.jit(solves)
 
@@ -292,7 +295,7 @@ def _play_on(apply_fn, task, rules_propose, params, rng_keys, rows):
       them are the prefix, `[B]`.
 
   Returns:
-    The episodes, and the tokens that the network has passed, `[B]`.
+    The traces, and the tokens that the network has passed, `[B]`.
   """
   config = tree_search.SearchConfig(
     num_simulations=0,
@@ -318,4 +321,4 @@ def _play_on(apply_fn, task, rules_propose, params, rng_keys, rows):
   _, trace, cost = jax.lax.while_loop(
     is_running, move, (jnp.int32(0), trace, cost)
   )
-  return trace.episode, cost.decoded + cost.prefilled
+  return trace, cost.decoded + cost.prefilled

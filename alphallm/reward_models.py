@@ -1,6 +1,7 @@
 """Reward models of a policy: what they are made of, learnt and found again."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import Any
@@ -18,7 +19,7 @@ from alphallm import (
   values,
 )
 from alphallm import config as config_lib
-from alphallm.models import transformer
+from alphallm.models import transformer, world_model
 from alphallm.rewards import combined, examples, training
 
 KINDS = {
@@ -28,6 +29,7 @@ KINDS = {
   "pairwise": "pairs of sibling steps, as rStar-Math",
   "implicit": "DPO, pairs of solutions",
   "expert": "IQ-Learn, right solutions alone",
+  "world": "the next state and its reward, as MuZero",
 }
 _LABELS = ("soft", "hard", "omega", "tree")
 
@@ -36,7 +38,7 @@ _LABELS = ("soft", "hard", "omega", "tree")
 class RewardConfig:
   """What a reward model is, and what it learns from."""
 
-  kind: str  # outcome, process, preference, pairwise, implicit, expert
+  kind: str  # outcome, process, preference, pairwise, implicit, expert, world
   seed: int = 0
   labels: str = "soft"  # of steps: soft, hard, omega; tree: of nodes instead
   num_rollouts: int = 8  # from each prefix, for a label
@@ -47,6 +49,7 @@ class RewardConfig:
   rules_propose: bool = False  # random legal steps where one is illegal
   num_held_out: int = 250  # problems of the test split
   demonstrations: int = 1_000  # right solutions that IQ-Learn is shown
+  unroll: int = 3  # steps in a row that a world model foresees in learning
   fit: training.FitConfig = training.FitConfig()
 
   def __post_init__(self):
@@ -59,10 +62,17 @@ class RewardConfig:
     combined.check_aggregate(self.aggregate)
     if self.num_samples < 2:
       raise ValueError(f"num_samples={self.num_samples} is below 2")
-    if self.fit.augment and self.kind in ("implicit", "expert"):
+    if self.fit.augment and self.kind in ("implicit", "expert", "world"):
       raise ValueError(
-        f"fit.augment=True: {self.kind} models compare with the tokens that "
-        "were written"
+        f"fit.augment=True: {self.kind} models are held to the tokens that were"
+        " written"
+      )
+    if self.unroll < 1:
+      raise ValueError(f"unroll={self.unroll} is below 1")
+    if self.kind == "world" and self.fit.trunk == "shared":
+      raise ValueError(
+        "fit.trunk='shared': the layers of a world model learn; give policy, "
+        "to begin with those of the policy, or fresh"
       )
 
 
@@ -121,6 +131,9 @@ def reward_of(
     policy: parameters of the policy on whose solutions it was trained.
   """
   apply_fn = run.model.apply
+  if config.kind == "world":
+    table = transformer.embeddings(policy)
+    return rewards.world.reward(world_of(run), params, table)
   if config.kind == "implicit":
     return rewards.model.implicit(
       apply_fn, params, policy, beta=config.fit.beta
@@ -128,6 +141,20 @@ def reward_of(
   if config.kind == "expert":
     return rewards.model.expert(apply_fn, params, discount=config.fit.discount)
   return rewards.model.reward(apply_fn, params, config.aggregate)
+
+
+def world_of(run: config_lib.Run) -> world_model.WorldModel:
+  """Return the world model of a run's task, of the shape of its policy."""
+  return world_model.WorldModel(
+    run.model.config, run.task.max_observation_tokens
+  )
+
+
+def _init(config: RewardConfig, run: config_lib.Run, rng_key: Any) -> Any:
+  """Return random parameters of a model."""
+  if config.kind == "world":
+    return world_model.init_params(world_of(run), rng_key)
+  return transformer.init_params(run.model.config, rng_key)
 
 
 def load(workdir: pathlib.Path, name: str) -> tuple[RewardConfig, Any]:
@@ -144,16 +171,15 @@ def load(workdir: pathlib.Path, name: str) -> tuple[RewardConfig, Any]:
     raise config_lib.UserError(
       f"{folder} holds no reward model: train one by alphallm.train_reward"
     ) from error
-  run = run_of(workdir)
+  config, run = make_config(settings), run_of(workdir)
   shapes = jax.eval_shape(
-    lambda key: transformer.init_params(run.model.config, key),
-    jax.random.key(0),
+    functools.partial(_init, config, run), jax.random.key(0)
   )
   with checkpoint.Checkpointer(
     folder / "checkpoints", read_only=True
   ) as checkpointer:
     restored = checkpointer.restore({"params": shapes})
-  return make_config(settings), restored.state["params"]
+  return config, restored.state["params"]
 
 
 def learn(
@@ -174,9 +200,12 @@ def learn(
   loss, rows, figures = _lesson(
     config, run, policy, problems, sample_key, label_key, rng
   )
-  params = policy
   if config.fit.trunk == "fresh":
-    params = transformer.init_params(run.model.config, init_key)
+    params = _init(config, run, init_key)
+  elif config.kind == "world":
+    params = world_model.init_params(world_of(run), init_key, policy)
+  else:
+    params = policy
   count = jax.tree.leaves(rows)[0].shape[0]
   print(f"training on {count:,} examples", flush=True)
   progress = metrics.Progress(config.fit.num_steps, "reward model")
@@ -229,6 +258,12 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
     config.num_samples,
     rules_propose=config.rules_propose,
   )
+  if config.kind == "world" and config.rules_propose:
+    # Of illegal steps it is to learn, too.
+    as_it_is = reward_data.sample(
+      run, policy, label_key, problems, config.num_samples
+    )
+    samples = jax.tree.map(lambda *x: np.concatenate(x), samples, as_it_is)
   solution, solved = samples.solution, samples.solved
   figures = {
     "sample_tokens": int(samples.tokens.sum()),
@@ -243,6 +278,12 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
     if config.kind == "outcome":
       rows = examples.of_outcomes(solution, solved)
       return training.state_loss(apply_fn), rows, figures
+    if config.kind == "world":
+      table = transformer.embeddings(policy)
+      rows = examples.of_walks(
+        solution, solved, samples.truncated, config.unroll
+      )
+      return training.world_loss(world_of(run), table), rows, figures
     if config.kind == "expert":
       right = np.flatnonzero(solved)[: config.demonstrations]
       if not len(right):

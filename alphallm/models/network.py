@@ -48,7 +48,9 @@ class Network(Protocol):
 
     Args:
       params: of the network, a pytree.
-      tokens: `[B, K, S]` int32. Padding stands at the right end only.
+      tokens: `[B, K, S]` int32. Padding stands at the right end only. A network
+        whose world is embedded (`tasks.Embedded`) takes embeddings, too,
+        `[B, K, S, E]`.
       positions: `[B, K, S]` int32, place of each token in its own context.
       segments: what earlier calls returned as `kv`, in the order of the
         context; see `attention.Segment`.

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import chex
 import jax
@@ -194,7 +195,8 @@ class PolicyValueTransformer(nn.Module):
     """Pass over the spans.
 
     Args:
-      tokens: `[B, K, S]` int32. Padding stands at the right end only.
+      tokens: `[B, K, S]` int32, or `[B, K, S, E]` their embeddings. Padding
+        stands at the right end only.
       positions: `[B, K, S]` int32, place of each token in its own context.
       segments: what the spans attend to besides themselves, in the order of
         the context; a window counts the tokens that masks admit.
@@ -204,7 +206,7 @@ class PolicyValueTransformer(nn.Module):
         which of them each token is of. `None`: a span is one text.
     """
     c = self.config
-    chex.assert_rank([tokens, positions], 3)
+    chex.assert_rank([tokens, positions], [{3, 4}, 3])
     is_split = bool(parts.axes(self.variables))
     when = lambda module, x: _collected(module, x) if is_split else module
     embed = when(nn.Embed, tokens)(
@@ -215,7 +217,7 @@ class PolicyValueTransformer(nn.Module):
       param_dtype=c.param_dtype,
       name="embed",
     )
-    x = embed(tokens)
+    x = tokens.astype(c.dtype) if tokens.ndim == 4 else embed(tokens)
     if c.scale_embeddings:
       x = x * jnp.asarray(c.embed_dim**0.5, x.dtype)
     rotation = rope.rotation(
@@ -226,7 +228,7 @@ class PolicyValueTransformer(nn.Module):
       local_rotation = rope.rotation(positions, c.head_dim, c.local_rope_theta)
     near = segments
     if c.local_layers:
-      near = window.narrow(segments, tokens.shape[-1], c.window)
+      near = window.narrow(segments, positions.shape[-1], c.window)
     # Within `jit` Flax draws other random numbers.
     block = Block if self.is_initializing() else _TRACED_ONCE[c.remat]
     cache = []
@@ -274,3 +276,8 @@ def init_params(config: TransformerConfig, rng_key: chex.PRNGKey):
   tokens = jnp.zeros((1, 1, 1), jnp.int32)
   model = PolicyValueTransformer(config)
   return model.init(rng_key, tokens, tokens)
+
+
+def embeddings(params: Any) -> chex.Array:
+  """Return the table of the tokens' embeddings, `[V, E]`."""
+  return params["params"]["embed"]["embedding"]

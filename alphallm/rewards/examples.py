@@ -54,6 +54,82 @@ class Pairs:
   worse: base.Solution
 
 
+@chex.dataclass(frozen=True)
+class Walks:
+  """U steps in a row and the states between them, `[n, ...]`.
+
+  Attributes:
+    contexts: `[U + 1, C]` int32, the text of each state.
+    ends: `[U + 1]` int32, its tokens; 0 where there is none.
+    steps: `[U, T]` int32.
+    step_lengths: `[U]` int32.
+    is_step: `[U]` bool, which steps are there.
+    legal: `[U]` bool, which of them the rules allow.
+    over: `[U]` bool, which of them end the episode.
+    rewards: `[U]` float32, what each earns.
+  """
+
+  contexts: chex.Array
+  ends: chex.Array
+  steps: chex.Array
+  step_lengths: chex.Array
+  is_step: chex.Array
+  legal: chex.Array
+  over: chex.Array
+  rewards: chex.Array
+
+
+def of_walks(
+  solution: base.Solution,
+  solved: np.ndarray,
+  truncated: np.ndarray,
+  unroll: int,
+) -> Walks:
+  """Return a walk from each state at which a step was taken.
+
+  Args:
+    solution: `[n, ...]`, of a task whose context is reset.
+    solved: `[n]` bool; a solution that solves earns 1 at its last step.
+    truncated: `[n]` bool, whose last step is no end but for the cap of steps,
+      of which its text says nothing.
+    unroll: U.
+
+  Raises:
+    ValueError: if contexts append, or there is no step.
+  """
+  depth = solution.steps.shape[1]
+  if solution.contexts.shape[1] == 1:
+    raise ValueError(
+      "a world model foresees states, which tell all where contexts reset"
+    )
+  rows, starts = np.nonzero(solution.is_step)
+  if not len(rows):
+    raise ValueError("no solution has steps: there is nothing to foresee")
+  places = starts[:, None] + np.arange(unroll + 1)
+  # Behind the last state stands none.
+  at = lambda x, most: np.take_along_axis(
+    np.asarray(x)[rows],
+    np.minimum(places, most).reshape(places.shape + (1,) * (x.ndim - 2)),
+    axis=1,
+  )
+  is_state = places <= solution.num_steps[rows, None]
+  step = lambda x: at(x, depth - 1)[:, :-1]
+  is_step = is_state[:, 1:]
+  legal = step(solution.legal) & is_step
+  last = places[:, 1:] == solution.num_steps[rows, None]
+  earned = last & np.asarray(solved)[rows, None]
+  return Walks(
+    contexts=at(solution.contexts, depth),
+    ends=np.where(is_state, at(solution.ends, depth), 0),
+    steps=step(solution.steps),
+    step_lengths=step(solution.step_lengths),
+    is_step=is_step,
+    legal=legal,
+    over=last & ~np.asarray(truncated)[rows, None],
+    rewards=earned.astype(np.float32),
+  )
+
+
 def of_outcomes(solution: base.Solution, solved: np.ndarray) -> States:
   """Label the last state of legal solutions by their outcome, `[n]`."""
   last = np.arange(solution.ends.shape[1])[None] == solution.num_steps[:, None]

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from alphallm.models import network
-from alphallm.rewards import base, examples, losses, model
+from alphallm.models import network, world_model
+from alphallm.rewards import base, examples, losses, model, world
 
 Kind = Literal[
-  "outcome", "process", "preference", "pairwise", "implicit", "expert"
+  "outcome", "process", "preference", "pairwise", "implicit", "expert", "world"
 ]
 
 
@@ -87,6 +87,27 @@ def expert_loss(
     return losses.inverse_q(
       chosen, value, after, mask, alpha=alpha, discount=discount
     )
+
+  return loss
+
+
+def world_loss(model: world_model.WorldModel, table: chex.Array) -> Loss:
+  """Return the loss of a world model on `examples.Walks`.
+
+  Args:
+    model: the world model.
+    table: `[V, E]`, the policy's embeddings.
+  """
+
+  def loss(params, batch: examples.Walks):
+    seen = world.unrolled(
+      model,
+      params,
+      table,
+      (batch.contexts[:, 0], batch.ends[:, 0]),
+      (batch.steps, batch.step_lengths),
+    )
+    return world.foresight_loss(seen, batch)
 
   return loss
 

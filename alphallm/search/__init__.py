@@ -1,5 +1,6 @@
 """Everything that spends compute to find a better solution."""
 
+from alphallm.search.embedded import Embedded
 from alphallm.search.mcts import mcts
 from alphallm.search.memory import memory
 from alphallm.search.play import SearchResult
@@ -24,6 +25,7 @@ from alphallm.search.strategies.vote import vote
 
 __all__ = [
   "Dials",
+  "Embedded",
   "Gumbel",
   "Puct",
   "SearchConfig",

@@ -6,7 +6,7 @@ from typing import Any
 import chex
 
 from alphallm.models import network
-from alphallm.search import play, policies, search_config
+from alphallm.search import embedded, play, policies, search_config
 from alphallm.tasks import base
 
 
@@ -16,6 +16,7 @@ def mcts(
   *,
   max_moves: chex.Numeric | None = None,
   policy: policies.Policy = policies.Gumbel(gumbel_scale=0.0),  # noqa: B008
+  world: Callable[[Any], embedded.Embedded] | None = None,
   **settings: Any,
 ) -> Callable[..., play.SearchResult]:
   """Return the search `(params, rng_key, problems, **dials) -> SearchResult`.
@@ -33,6 +34,8 @@ def mcts(
     max_moves: searches of a problem at most, 1 for its best next step; `None`:
       until it is over.
     policy: `policies.Gumbel` or `policies.Puct`; by default without noise.
+    world: returns, from the parameters, in what to search instead of the
+      environment, which answers the steps that are played alone.
     **settings: of `SearchConfig`: `num_simulations`, `num_candidates`, ...
   """
   config = search_config.SearchConfig(policy=policy, **settings)
@@ -48,6 +51,7 @@ def mcts(
       max_moves=max_moves,
       dials=config.dials(**dials),
       keep_tree=True,
+      world=world and world(params),
     )
 
   return run

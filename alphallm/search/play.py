@@ -10,7 +10,7 @@ import mctx
 import numpy as np
 
 from alphallm import parts, types
-from alphallm.search import carry_over, tree_search
+from alphallm.search import carry_over, embedded, tree_search
 from alphallm.search import context as context_lib
 from alphallm.tasks import base
 
@@ -190,6 +190,7 @@ def advance(
   trace: Trace,
   forest: carry_over.Forest | None = None,
   dials: tree_search.Dials | None = None,
+  world: embedded.Embedded | None = None,
 ) -> tuple[tree_search.Move, Trace, carry_over.Forest | None]:
   """Search one move of B episodes and play it.
 
@@ -202,6 +203,9 @@ def advance(
     trace: the episodes; nothing is played in those that are over.
     forest: what was carried over to this move.
     dials: settings of the search that may be traced.
+    world: in which to search, instead of the environment, which is then asked
+      about the steps that are played alone; one a move, whatever was foreseen
+      behind it.
 
   Returns:
     What was found, at no cost where the episode was over; the episodes after
@@ -213,17 +217,20 @@ def advance(
     dials = dials.replace(
       num_simulations=jnp.where(begins, dials.num_simulations, 0)
     )
+  searched, state, context = task, trace.state, trace.context
+  if world is not None:
+    searched, state = world, jax.vmap(world.enter)(state)
+    context = world.reads(state)
   found = tree_search.search(
-    apply_fn,
-    task,
-    config,
-    params,
-    rng_keys,
-    trace.state,
-    trace.context,
-    forest,
-    dials,
+    apply_fn, searched, config, params, rng_keys, state, context, forest, dials
   )
+  if world is not None:
+    found = found.replace(
+      line=found.line.replace(
+        length=jnp.ones_like(found.line.length),
+        solves=jnp.zeros_like(found.line.solves),
+      )
+    )
   over = trace.state.terminated
   spent = jax.tree.map(lambda x: jnp.where(over, 0, x), found.cost)
   play = jax.vmap(lambda *args: play_line(task, *args))
@@ -248,6 +255,7 @@ def solve(
   max_moves: chex.Numeric | None = None,
   dials: tree_search.Dials | None = None,
   keep_tree: bool = False,
+  world: embedded.Embedded | None = None,
 ) -> SearchResult:
   """Play B problems to their end, in one jitted loop over moves.
 
@@ -262,7 +270,17 @@ def solve(
     max_moves: searches at most; may be traced. `None`: until all have ended.
     dials: settings of the searches that may be traced.
     keep_tree: whether the result holds the tree of the first move.
+    world: as of `advance`.
+
+  Raises:
+    ValueError: if rules are to propose steps in a world that has none, or trees
+      to be carried over from it.
   """
+  if world is not None and (config.rules_propose or config.carry_over):
+    raise ValueError(
+      "a world model has no rules that propose steps, and its trees are not "
+      "carried over: set rules_propose and carry_over to False"
+    )
   batch = rng_keys.shape[0]
   max_moves = task.max_steps if max_moves is None else max_moves
   first = jax.vmap(lambda p: start(task, config.num_candidates, p))(problems)
@@ -278,7 +296,9 @@ def solve(
 
   def move(carry):
     moves, trace, cost, forest, tree = carry
-    found, trace, forest = advance(*arguments(moves), trace, forest, dials)
+    found, trace, forest = advance(
+      *arguments(moves), trace, forest, dials, world
+    )
     if keep_tree:
       keep = lambda new, old: jnp.where(moves == 0, new, old)
       tree = jax.tree.map(keep, found.tree, tree)
@@ -286,7 +306,9 @@ def solve(
 
   tree = None
   if keep_tree:
-    shapes = jax.eval_shape(lambda: advance(*arguments(0), first)[0].tree)
+    shapes = jax.eval_shape(
+      lambda: advance(*arguments(0), first, world=world)[0].tree
+    )
     tree = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   cost = types.Cost.zeros(batch)
   forest = tree_search.no_forest(*arguments(0), first.state, first.context)

@@ -2,7 +2,7 @@
 
 --config configs/rewards/process.py            labels of steps by rollouts
 --config configs/rewards/process.py:KIND       outcome, preference, pairwise,
-                                               implicit or expert
+                                               implicit, expert or world
 """
 
 from ml_collections import config_dict
@@ -23,6 +23,7 @@ def get_config(kind: str = "process"):
   config.rules_propose = False  # random legal steps where one is illegal
   config.num_held_out = 250  # problems of the test split
   config.demonstrations = 1_000  # right solutions, for the expert kind
+  config.unroll = 3  # steps foreseen in a row, for the world kind
   config.fit = dict(
     trunk="policy",  # weights first: or fresh; shared: the head alone learns
     num_steps=1_000,  # of the optimizer
