@@ -18,7 +18,7 @@ import unoptimized
 
 from alphallm import parts, sharding
 from alphallm import search as strategies
-from alphallm.compiled import topology, work
+from alphallm.compiled import hlo, topology, work
 from alphallm.models import transformer
 from alphallm.search import play, tree_search
 
@@ -179,10 +179,17 @@ def test_a_tpu_collects_a_layer_at_a_time():
   made = sharding.shard_self_play(write, mesh, parts=places).lower(
     sharding.abstract(params, places), tokens
   )
-  held = made.compile().memory_analysis().temp_size_in_bytes
+  compiled = made.compile()
+  works, _ = work.of(hlo.parse(compiled.as_text()), {})
+  sent = work.collectives(works)["all-gather"]["bytes"]
+  held = compiled.memory_analysis().temp_size_in_bytes
   whole = sum(2 * x.size for x in jax.tree.leaves(params))  # in bfloat16
   print(f"temporaries of {held} bytes, parameters of {whole}")
   assert held < 0.5 * whole
+  # For each of five tokens all is collected, norms in float32, but the head of
+  # the value, which nobody asks.
+  norms, value_head = 2048 * (2 * shape.num_layers + 1), 2048 + 1
+  assert sent == 5 * (whole + 2 * norms - 2 * value_head)
 
 
 def test_whole_parameters_are_on_their_own():

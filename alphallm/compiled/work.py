@@ -93,7 +93,7 @@ def collectives(works: list[Work]) -> dict[str, dict[str, int]]:
 
 
 def _walk(module, name, assumed, times, works, found):
-  computation, channels = module.computations[name], set()
+  computation = module.computations[name]
   for one in computation.values():
     if one.opcode == "while":
       loop = loops.loop(module, computation, one, assumed)
@@ -106,7 +106,7 @@ def _walk(module, name, assumed, times, works, found):
       for called in one.called("to_apply", "calls"):
         _walk(module, called, assumed, times, works, found)
     elif not one.opcode.endswith("-done"):
-      works += _works(module, computation, one, times, channels)
+      works += _works(module, computation, one, times)
 
 
 def _heaviest(module, conditional, assumed, times, works, found):
@@ -123,21 +123,16 @@ def _heaviest(module, conditional, assumed, times, works, found):
   found += inside
 
 
-def _works(module, computation, one, times, channels) -> Iterator[Work]:
-  """Yield what an instruction does, and what the fused ones in it do.
-
-  A collective that a TPU does beside other work stands in several fusions; it
-  counts in the first. `channels` are those that have been counted.
-  """
+def _works(module, computation, one, times) -> Iterator[Work]:
+  """Yield what an instruction does, and what the fused ones in it do."""
   fused = {}
   if one.opcode == "fusion":
     (name,) = one.called("calls")
     fused = module.computations[name]
   for inner in (one, *fused.values()):
-    kind, channel = _kind(inner), inner.text("channel_id")
-    if kind and channel not in channels:
+    kind = _kind(inner)
+    if kind and not _has_begun(inner, fused):
       yield Work(kind, times, sent=_sent(inner))
-      channels |= {channel} if channel else set()
   flops = _flops(module, computation, one)
   if fused:
     moved = _fusion_bytes(computation, one, fused)
@@ -145,6 +140,23 @@ def _works(module, computation, one, times, channels) -> Iterator[Work]:
     moved = _bytes(computation, one)
   if flops or moved:
     yield Work(one.opcode, times, flops, moved)
+
+
+def _has_begun(collective, fused) -> bool:
+  """Return whether a collective in a fusion has begun in another one.
+
+  A TPU does a collective beside other work: it stands in a fusion that starts
+  it, in those that go on with it and in one that waits for it. Channels do not
+  tell one from the other: within `shard_map` all have the same.
+  """
+  told = [
+    one.text("custom_call_target").strip('"')
+    for one in fused.values()
+    if collective.name in one.operands
+  ]
+  if "AsyncCollectiveStart" in told:
+    return False
+  return "AsyncCollectiveDone" in told or "chain_id=" in collective.attributes
 
 
 def _kind(one) -> str:

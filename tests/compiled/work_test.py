@@ -198,22 +198,31 @@ COLLECTIVES = """
 
 %fused (p: f32[8,16]) -> f32[4,16] {
   %p = f32[8,16] parameter(0)
-  %r = f32[8,16] all-reduce(%p), channel_id=7, to_apply=%add
+  %r = f32[8,16] all-reduce(%p), channel_id=1, to_apply=%add
   %z = s32[] constant(0)
   ROOT %d = f32[4,16] dynamic-slice(%r, %z, %z), dynamic_slice_sizes={4,16}
 }
 
 %begun (p: f32[4,16]) -> (f32[4,16], u32[]) {
   %p = f32[4,16] parameter(0)
-  %g = f32[8,16] all-gather(%p), channel_id=9, dimensions={0}
+  %g = f32[8,16] all-gather(%p), channel_id=1, dimensions={0}, \
+frontend_attributes={chain_id="0"}
   ROOT %c = (f32[4,16], u32[]) custom-call(%g), \
 custom_call_target="AsyncCollectiveStart"
+}
+
+%goes_on (p: f32[4,16], q: u32[]) -> f32[8,16] {
+  %p = f32[4,16] parameter(0)
+  %q = u32[] parameter(1)
+  %g = f32[8,16] all-gather(%p), channel_id=1, dimensions={0}, \
+frontend_attributes={chain_id="0"}
+  ROOT %e = f32[8,16] exponential(%g)
 }
 
 %ended (p: f32[4,16], q: u32[]) -> f32[8,16] {
   %p = f32[4,16] parameter(0)
   %q = u32[] parameter(1)
-  %g = f32[8,16] all-gather(%p), channel_id=9, dimensions={0}
+  %g = f32[8,16] all-gather(%p), channel_id=1, dimensions={0}
   ROOT %c = f32[8,16] custom-call(%p, %g, %q), \
 custom_call_target="AsyncCollectiveDone"
 }
@@ -228,6 +237,7 @@ custom_call_target="AsyncCollectiveDone"
   %k = (f32[4,16], u32[]) fusion(%f), kind=kCustom, calls=%begun
   %l = f32[4,16] get-tuple-element(%k), index=0
   %m = u32[] get-tuple-element(%k), index=1
+  %o = f32[8,16] fusion(%l, %m), kind=kCustom, calls=%goes_on
   %n = f32[8,16] fusion(%l, %m), kind=kCustom, calls=%ended
   %one = s32[] constant(1)
   %j = s32[] add(%i, %one)
@@ -256,6 +266,7 @@ def test_collectives_by_kind():
   size = 4 * 8 * 16
   assert work.collectives(works) == {
     "all-reduce": {"count": 4, "bytes": 4 * size},
-    # One that is started and awaited, and one in two fusions.
+    # One that is started and awaited, and one in three fusions; all share a
+    # channel, as within `shard_map`.
     "all-gather": {"count": 8, "bytes": 8 * size},
   }
