@@ -42,7 +42,7 @@ class RewardConfig:
   seed: int = 0
   labels: str = "soft"  # of steps: soft, hard, omega; tree: of nodes instead
   num_rollouts: int = 8  # from each prefix, for a label
-  num_simulations: int = 16  # of each tree, for labels of nodes
+  num_simulations: int = 16  # of each tree, for labels of nodes, and a world
   aggregate: str = "last"  # of the scores of steps, for the whole
   num_problems: int = 1_000  # of the train split
   num_samples: int = 8  # solutions of each
@@ -150,8 +150,10 @@ def world_of(run: config_lib.Run) -> world_model.WorldModel:
   )
 
 
-def _init(config: RewardConfig, run: config_lib.Run, rng_key: Any) -> Any:
-  """Return random parameters of a model."""
+def init_params(
+  config: RewardConfig, run: config_lib.Run, rng_key: jax.Array
+) -> Any:
+  """Return random parameters of a model; `rng_key` is consumed."""
   if config.kind == "world":
     return world_model.init_params(world_of(run), rng_key)
   return transformer.init_params(run.model.config, rng_key)
@@ -173,7 +175,7 @@ def load(workdir: pathlib.Path, name: str) -> tuple[RewardConfig, Any]:
     ) from error
   config, run = make_config(settings), run_of(workdir)
   shapes = jax.eval_shape(
-    functools.partial(_init, config, run), jax.random.key(0)
+    functools.partial(init_params, config, run), jax.random.key(0)
   )
   with checkpoint.Checkpointer(
     folder / "checkpoints", read_only=True
@@ -201,7 +203,7 @@ def learn(
     config, run, policy, problems, sample_key, label_key, rng
   )
   if config.fit.trunk == "fresh":
-    params = _init(config, run, init_key)
+    params = init_params(config, run, init_key)
   elif config.kind == "world":
     params = world_model.init_params(world_of(run), init_key, policy)
   else:
@@ -279,11 +281,22 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
       rows = examples.of_outcomes(solution, solved)
       return training.state_loss(apply_fn), rows, figures
     if config.kind == "world":
-      table = transformer.embeddings(policy)
-      rows = examples.of_walks(
+      walks = examples.of_walks(
         solution, solved, samples.truncated, config.unroll
       )
-      return training.world_loss(world_of(run), table), rows, figures
+      rng_key = jax.random.fold_in(label_key, 1)
+      branches = reward_data.branches(
+        run,
+        policy,
+        rng_key,
+        problems,
+        config.num_simulations,
+        config.unroll,
+        rules_propose=config.rules_propose,
+      )
+      rows = jax.tree.map(lambda *x: np.concatenate(x), walks, branches)
+      loss = training.world_loss(world_of(run), transformer.embeddings(policy))
+      return loss, rows, figures | {"branches": len(branches.ends)}
     if config.kind == "expert":
       right = np.flatnonzero(solved)[: config.demonstrations]
       if not len(right):

@@ -27,7 +27,8 @@ from alphallm import (
   rewards,
 )
 from alphallm import config as config_lib
-from alphallm.rewards import ranking
+from alphallm.models import transformer, world_model
+from alphallm.rewards import examples, ranking
 
 
 def scores_of(
@@ -92,6 +93,57 @@ def figures_of(
       least,
     )
   return figures
+
+
+def foreseen(
+  model: world_model.WorldModel,
+  params: Any,
+  policy: Any,
+  samples: reward_data.Samples,
+) -> dict[str, float]:
+  """Return how well a world model foresees what came of held-out solutions.
+
+  Args:
+    model: the world model.
+    params: of it.
+    policy: parameters of the policy in whose embeddings it foresees.
+    samples: `[n, ...]`.
+
+  Returns:
+    `state_U`, the share of states that are foreseen to the last token, U legal
+    steps ahead and from nothing but what was foreseen before; `legal` and
+    `illegal`, the shares of such steps, and `reward`, that of all steps, that
+    are foreseen to be what they are, one ahead.
+  """
+  depth = samples.solution.steps.shape[1]
+  walks = examples.of_walks(
+    samples.solution, samples.solved, samples.truncated, depth
+  )
+
+  def agree(params, keys, walks):
+    del keys
+    seen = rewards.world.unrolled(
+      model,
+      params,
+      transformer.embeddings(policy),
+      (walks.contexts[:, 0], walks.ends[:, 0]),
+      (walks.steps, walks.step_lengths),
+    )
+    return rewards.world.agreement(seen, walks)
+
+  right = measure.run(jax.jit(agree), params, jax.random.key(0), walks)
+  share = lambda what, where: float(np.mean(right[what][where]))
+  ahead = [2**i for i in range(depth.bit_length())]
+  figures = {
+    f"state_{u}": share("state", (walks.legal[:, u - 1], u - 1))
+    for u in ahead
+    if walks.legal[:, u - 1].any()
+  }
+  legal = walks.legal[:, 0]
+  for name, where in (("legal", legal), ("illegal", ~legal)):
+    if where.any():
+      figures[name] = share("legal", (where, 0))
+  return figures | {"reward": float(np.mean(right["reward"][:, 0]))}
 
 
 def held_out(
@@ -159,8 +211,12 @@ def judged(workdir: pathlib.Path, name: str) -> dict[str, float]:
     rules_propose=config.rules_propose,
   )
   reward = reward_models.reward_of(config, policy_run, params, policy)
+  ahead = {}
+  if config.kind == "world":
+    model = reward_models.world_of(policy_run)
+    ahead = foreseen(model, params, policy, samples)
   try:
-    return figures_of(scores_of(reward, samples), samples, right)
+    return ahead | figures_of(scores_of(reward, samples), samples, right)
   except ValueError as error:
     raise config_lib.UserError(
       f"{workdir}/rewards/{name} is saved, but not measured: {error}, of "

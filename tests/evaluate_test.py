@@ -189,6 +189,8 @@ def test_problems_are_read_or_drawn(run, tmp_path):
     ("--guidance=worth", ["--guidance", "worth", "log_prob"]),
     ("--guidance=value", ["--guidance", "none of the methods"]),
     ("--methods=auto", ["auto needs", "compute_optimal.json"]),
+    ("--methods=embedded", ["--world=''", "searches in it"]),
+    ("--world=world", ["--world='world'", "nothing else does"]),
     ("--num_problems=0", ["num_problems"]),
     ("--tree=/nowhere/tree.html", ["--tree", "/nowhere is no folder"]),
     ("--checkpoint=worst", ["--checkpoint=worst", "latest, best"]),

@@ -66,6 +66,16 @@ def test_what_does_not_fit_is_refused(workdir, tmp_path):
   run = paid_by(workdir)
   task = dataclasses.replace(run.task, context="append")
   refused(dataclasses.replace(run, task=task), "not the text of")
+  saved_runs.reward_model(workdir, "world")
+  shaping = payment.Model(str(workdir), "world")
+  refused(
+    dataclasses.replace(run, reward=payment.PaymentConfig(shaping=shaping)),
+    "world models have no potential",
+  )
+  with pytest.raises(config_lib.UserError, match="foresee no states"):
+    judges.world(workdir, "process", run.task)
+  with pytest.raises(config_lib.UserError, match="holds no reward model"):
+    judges.world(workdir, "outcome", run.task)
   shaping = payment.Model(str(workdir), "implicit")
   refused(
     dataclasses.replace(run, reward=payment.PaymentConfig(shaping=shaping)),

@@ -43,6 +43,23 @@ def test_budgets_and_permissions(run):
   assert asks["beam_8"] == asks["mcts_8"] == "checker"
 
 
+def test_a_world_takes_the_place_of_the_environment(run):
+  """It is asked for the policy's parameters, and no rule proposes steps."""
+  asked = []
+
+  def world(params):
+    asked.append(params)
+    raise LookupError
+
+  names = ["mcts", "embedded"]
+  (true, seen), _ = methods.strategies(run, names, [2], world=world)
+  assert (true.name, true.asks) == ("mcts_2", "checker")
+  assert (seen.name, seen.asks) == ("embedded_2", "nothing")
+  with pytest.raises(LookupError):
+    seen.solve((), None, None)
+  assert len(asked) == 1
+
+
 def test_what_makes_no_sense_is_left_out_with_its_reason(run):
   names = ["greedy", "sampling", "vote", "best_of_n", "beam"]
   made, refused = methods.strategies(

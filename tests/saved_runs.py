@@ -4,7 +4,7 @@ import json
 
 import jax
 
-from alphallm import checkpoint
+from alphallm import checkpoint, reward_models
 from alphallm import config as config_lib
 from alphallm.models import transformer
 
@@ -29,7 +29,9 @@ def reward_model(workdir, kind):
   """Save a reward model of random weights, whose name is its kind."""
   settings = json.loads((workdir / "config.json").read_text())["config"]
   run = config_lib.run_of(settings, workdir)
-  params = random_params(run, seed=1)
+  params = reward_models.init_params(
+    reward_models.make_config({"kind": kind}), run, jax.random.key(1)
+  )
   folder = workdir / "rewards" / kind
   folder.mkdir(parents=True)
   (folder / "config.json").write_text(json.dumps({"kind": kind}))

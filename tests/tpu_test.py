@@ -27,7 +27,7 @@ from alphallm.learning import (
   ppo,
   replay,
 )
-from alphallm.models import transformer
+from alphallm.models import transformer, world_model
 from alphallm.search import play, tree_search
 
 topology = topologies.get_topology_desc(
@@ -113,6 +113,22 @@ elif program == "learn_ppo":
     state, buffer, *place((harvest.episodes, harvest.done), whole), key)
 elif program == "solve":
   lowered = sharding.shard_self_play(solve, mesh).lower(params, keys, problems)
+elif program == "embedded":
+  reset = toy_task.Walk("reset", max_steps=3)
+  model = world_model.WorldModel(network, reset.max_observation_tokens)
+  foreseeing = place(like(lambda key: world_model.init_params(model, key),
+                          jax.random.key(0)), whole)
+
+  def solve_in_it(params, keys, problems):
+    policy, own = params
+    world = strategies.Embedded(
+      task=reset, foresee=functools.partial(model.apply, own),
+      table=transformer.embeddings(policy))
+    return play.solve(apply_fn, reset, search, policy, keys, problems,
+                      world=world)
+
+  lowered = sharding.shard_self_play(solve_in_it, mesh).lower(
+    (params, foreseeing), keys, problems)
 elif program.startswith("search."):
   make = getattr(strategies, program.removeprefix("search."))
   lowered = sharding.shard_self_play(make(apply_fn, task), mesh).lower(
@@ -157,6 +173,8 @@ def compiled(topology, program, fsdp=1):
     pytest.param("v5e:2x4", "nodes", marks=pytest.mark.slow),
     pytest.param("v5e:2x4", "solve", marks=pytest.mark.slow),
     pytest.param("v6e:2x4", "solve", marks=pytest.mark.slow),
+    pytest.param("v5e:2x4", "embedded", marks=pytest.mark.slow),
+    pytest.param("v6e:2x4", "embedded", marks=pytest.mark.slow),
     *(
       pytest.param("v5e:2x4", f"search.{name}", marks=pytest.mark.slow)
       for name in (

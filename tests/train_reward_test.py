@@ -42,6 +42,8 @@ SMALL = {
     ({"kind": "process", "fit": {"trunk": "oak"}}, "none of policy"),
     ({"kind": "process", "fit": {"num_steps": 0}}, "fit.num_steps=0"),
     ({"kind": "expert", "fit": {"augment": True}}, "tokens that were written"),
+    ({"kind": "world", "fit": {"trunk": "shared"}}, "layers of a world model"),
+    ({"kind": "world", "unroll": 0}, "unroll=0"),
     ({}, "kind"),
   ],
 )
@@ -83,7 +85,7 @@ def test_kinds_of_models_are_trained_and_judged(workdir):
   samples, right = train_reward.held_out(run, policy, 12, 4, rules_propose=True)
   assert right is None  # no solver tells
   assert 0 < samples.solved.mean() < 1
-  for kind in ("pairwise", "implicit", "expert"):
+  for kind in ("pairwise", "implicit", "expert", "world"):
     config = reward_models.make_config({"kind": kind} | SMALL)
     params, figures = reward_models.learn(config, run, policy)
     assert figures["examples"] > 0
@@ -150,6 +152,43 @@ def test_the_program_saves_what_guides_a_search(workdir):
   assert "best_of_n_2 checker outcome" in kept
   ended = programs.run(*command, "--guidance=process")
   programs.assert_refused(ended, "--guidance: 'process' is none of value")
+
+
+@pytest.mark.slow
+def test_the_program_saves_a_world_that_is_searched_in(workdir):
+  settings = [
+    f"--config.{name}={value}" for name, value in SMALL.items() if name != "fit"
+  ]
+  ended = programs.run(
+    "train_reward",
+    "--config=configs/rewards/world.py",
+    f"--workdir={workdir}",
+    "--config.fit.num_steps=4",
+    "--config.unroll=2",
+    *settings,
+  )
+  assert ended.code == 0, ended.err
+  found = json.loads(
+    (workdir / "rewards" / "world" / "summary.json").read_text()
+  )
+  assert {"state_1", "state_2", "legal", "illegal", "auc"} <= set(found)
+  command = (
+    "evaluate",
+    f"--config={programs.CONFIG}",
+    f"--workdir={workdir}",
+    "--simulations=2",
+    "--num_problems=4",
+    "--nobefore",
+  )
+  ended = programs.run(*command, "--methods=greedy,embedded", "--world=world")
+  assert ended.code == 0, ended.err
+  assert "embedded_2" in ended.out
+  ended = programs.run(*command, "--methods=embedded", "--world=outcome")
+  programs.assert_refused(ended, "outcome models foresee no states")
+  ended = programs.run(
+    *command, "--methods=best_of_n", "--guidance=world", "--budgets=2"
+  )
+  programs.assert_refused(ended, "world models score steps, not states")
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def of_walks(
     raise ValueError(
       "a world model foresees states, which tell all where contexts reset"
     )
-  rows, starts = np.nonzero(solution.is_step)
+  rows, starts = np.nonzero(np.asarray(solution.is_step))
   if not len(rows):
     raise ValueError("no solution has steps: there is nothing to foresee")
   places = starts[:, None] + np.arange(unroll + 1)
@@ -128,6 +128,21 @@ def of_walks(
     over=last & ~np.asarray(truncated)[rows, None],
     rewards=earned.astype(np.float32),
   )
+
+
+def one_step(walks: Walks, unroll: int) -> Walks:
+  """Return walks of one step each, with room for U; without those of none.
+
+  Args:
+    walks: `[n, m, ...]`, each of room for one step.
+    unroll: U.
+  """
+  flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), walks)
+  kept = np.flatnonzero(flat.is_step)
+  room = lambda x: np.pad(
+    x[kept], ((0, 0), (0, unroll - 1)) + ((0, 0),) * (x.ndim - 2)
+  )
+  return jax.tree.map(room, flat)
 
 
 def of_outcomes(solution: base.Solution, solved: np.ndarray) -> States:

@@ -78,6 +78,30 @@ def foresight_loss(
   return jnp.sum(loss, where=walk.is_step) / count
 
 
+def agreement(
+  seen: world_model.Foresight, walk: examples.Walks
+) -> dict[str, chex.Array]:
+  """Return which of what was foreseen is so, `[B, U]` bool each.
+
+  Args:
+    seen: `[B, U, ...]`.
+    walk: `[B, ...]`.
+
+  Returns:
+    `state`, whether the likeliest text is that of the next state; `legal`,
+    whether a step is taken to be legal that is, or is not; `reward`, whether it
+    is paid 1 that earns it.
+  """
+  text, ends = walk.contexts[:, 1:], walk.ends[:, 1:]
+  is_token = jnp.arange(text.shape[-1])[None, None] < ends[..., None]
+  same = (jnp.argmax(seen.tokens, axis=-1) == text) | ~is_token
+  return {
+    "state": jnp.all(same, axis=-1) & (seen.num_tokens == ends),
+    "legal": (seen.legal > 0) == walk.legal,
+    "reward": (seen.reward > 0) == (walk.rewards >= 1),
+  }
+
+
 def reward(
   model: world_model.WorldModel, params, table: chex.Array
 ) -> base.Reward:

@@ -9,10 +9,19 @@ from alphallm import rewards, types
 from alphallm.search import play
 
 
-def random_walks(task, count, seed=0):
-  """Return solutions of uniformly random steps, some illegal, and `solved`."""
+def random_walks(task, count, seed=0, *, one=False):
+  """Return solutions of uniformly random steps, some illegal, and `solved`.
+
+  Args:
+    task: a `toy_task.Walk`.
+    count: how many.
+    seed: of all that is drawn.
+    one: whether all are of one problem.
+  """
   rng = np.random.default_rng(seed)
-  problems = task.sample_numpy(rng, count)
+  problems = task.sample_numpy(rng, 1 if one else count)
+  if one:
+    problems = jax.tree.map(lambda x: np.repeat(x, count, 0), problems)
   letters = rng.choice(toy_task.LETTER_IDS, (count, task.max_steps, 2))
   two = rng.random((count, task.max_steps)) < 0.5
   tokens = np.zeros((count, task.max_steps, 3), np.int32)

@@ -16,7 +16,7 @@ import conftest, jax, numpy as np, solutions, some_episodes, toy_task
 from jax.experimental import topologies
 from alphallm import rewards, sharding
 from alphallm.learning import payment
-from alphallm.models import transformer
+from alphallm.models import transformer, world_model
 from alphallm.rewards import examples, training
 
 topology = topologies.get_topology_desc(
@@ -28,7 +28,7 @@ config = transformer.TransformerConfig(
   num_kv_heads=1, head_dim=16, mlp_dim=32, dtype="bfloat16")
 apply_fn = transformer.PolicyValueTransformer(config).apply
 params = transformer.init_params(config, jax.random.key(0))
-solution, _ = solutions.random_walks(task, 8)
+solution, solved = solutions.random_walks(task, 8)
 pair = examples.Pairs(better=solution, worse=solution)
 losses = {
   "state": (training.state_loss(apply_fn),
@@ -38,8 +38,14 @@ losses = {
 }
 place = lambda tree: jax.tree.map(
   lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), tree)
+world = world_model.WorldModel(config, task.max_observation_tokens)
+own = {"world": world_model.init_params(world, jax.random.key(0))}
+losses["world"] = (
+  training.world_loss(world, transformer.embeddings(params)),
+  examples.of_walks(solution, solved, ~solved, 2))
 for name, (loss, rows) in losses.items():
-  compiled = jax.jit(jax.grad(loss)).lower(place(params), place(rows)).compile()
+  compiled = jax.jit(jax.grad(loss)).lower(
+    place(own.get(name, params)), place(rows)).compile()
   assert "ENTRY" in compiled.as_text()
   print(name)
 
@@ -79,4 +85,5 @@ def test_losses_and_payment_compile_for_a_tpu():
     timeout=600,
   )
   assert result.returncode == 0, result.stderr[-3000:]
-  assert result.stdout.split() == ["state", "implicit", "expert", "payment"]
+  names = ["state", "implicit", "expert", "world", "payment"]
+  assert result.stdout.split() == names
