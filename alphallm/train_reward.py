@@ -27,7 +27,7 @@ from alphallm import (
   rewards,
 )
 from alphallm import config as config_lib
-from alphallm.models import transformer, world_model
+from alphallm.models import transformer
 from alphallm.rewards import examples, ranking
 
 
@@ -96,54 +96,73 @@ def figures_of(
 
 
 def foreseen(
-  model: world_model.WorldModel,
-  params: Any,
+  config: reward_models.RewardConfig,
+  run: config_lib.Run,
   policy: Any,
+  params: Any,
   samples: reward_data.Samples,
 ) -> dict[str, float]:
-  """Return how well a world model foresees what came of held-out solutions.
+  """Return how well a world model foresees what steps lead to.
 
   Args:
-    model: the world model.
-    params: of it.
-    policy: parameters of the policy in whose embeddings it foresees.
-    samples: `[n, ...]`.
+    config: of the model.
+    run: of the policy.
+    policy: its parameters.
+    params: of the model.
+    samples: `[n, ...]`, held out.
 
   Returns:
-    `state_U`, the share of states that are foreseen to the last token, U legal
-    steps ahead and from nothing but what was foreseen before; `legal` and
-    `illegal`, the shares of such steps, and `reward`, that of all steps, that
-    are foreseen to be what they are, one ahead.
+    Of the samples `state_U`, the share of states that are foreseen to the last
+    token, U legal steps ahead and from nothing but what was foreseen before. Of
+    the candidates of the nodes of search trees of held-out problems `legal`,
+    `illegal`, `reward` and `no_reward`, the shares of such steps that are taken
+    for what they are.
   """
-  depth = samples.solution.steps.shape[1]
-  walks = examples.of_walks(
-    samples.solution, samples.solved, samples.truncated, depth
-  )
+  model = reward_models.world_of(run)
+  table = transformer.embeddings(policy)
 
   def agree(params, keys, walks):
     del keys
     seen = rewards.world.unrolled(
       model,
       params,
-      transformer.embeddings(policy),
+      table,
       (walks.contexts[:, 0], walks.ends[:, 0]),
       (walks.steps, walks.step_lengths),
     )
     return rewards.world.agreement(seen, walks)
 
-  right = measure.run(jax.jit(agree), params, jax.random.key(0), walks)
-  share = lambda what, where: float(np.mean(right[what][where]))
-  ahead = [2**i for i in range(depth.bit_length())]
-  figures = {
-    f"state_{u}": share("state", (walks.legal[:, u - 1], u - 1))
-    for u in ahead
-    if walks.legal[:, u - 1].any()
+  held = lambda walks: measure.run(
+    jax.jit(agree), params, jax.random.key(0), walks
+  )
+  depth = run.task.max_steps
+  walks = examples.of_walks(
+    samples.solution, samples.solved, samples.truncated, depth
+  )
+  branches = reward_data.branches(
+    run,
+    policy,
+    jax.random.key(run.seed + 2),
+    measure.held_out(run.task, config.num_held_out),
+    config.num_simulations,
+    1,
+  )
+  ahead, one = held(walks), held(branches)
+  legal, earns = branches.legal, branches.rewards >= 1
+  shares = {
+    f"state_{u}": (ahead["state"][:, u - 1], walks.legal[:, u - 1])
+    for u in (2**i for i in range(depth.bit_length()))
+  } | {
+    "legal": (one["legal"], legal),
+    "illegal": (one["legal"], ~legal),
+    "reward": (one["reward"], earns),
+    "no_reward": (one["reward"], ~earns),
   }
-  legal = walks.legal[:, 0]
-  for name, where in (("legal", legal), ("illegal", ~legal)):
-    if where.any():
-      figures[name] = share("legal", (where, 0))
-  return figures | {"reward": float(np.mean(right["reward"][:, 0]))}
+  return {
+    name: float(np.mean(right[where]))
+    for name, (right, where) in shares.items()
+    if where.any()
+  }
 
 
 def held_out(
@@ -213,8 +232,7 @@ def judged(workdir: pathlib.Path, name: str) -> dict[str, float]:
   reward = reward_models.reward_of(config, policy_run, params, policy)
   ahead = {}
   if config.kind == "world":
-    model = reward_models.world_of(policy_run)
-    ahead = foreseen(model, params, policy, samples)
+    ahead = foreseen(config, policy_run, policy, params, samples)
   try:
     return ahead | figures_of(scores_of(reward, samples), samples, right)
   except ValueError as error:

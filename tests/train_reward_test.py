@@ -154,6 +154,54 @@ def test_the_program_saves_what_guides_a_search(workdir):
   programs.assert_refused(ended, "--guidance: 'process' is none of value")
 
 
+def behind(text, step):
+  """Return the text behind a step in blocks world and if that solves; or None.
+
+  A row for each block: its name, what it stands on, what it must stand on.
+  """
+  on = {text[i]: text[i + 1] for i in range(0, len(text) - 1, 3)}
+  goal = {text[i]: text[i + 2] for i in range(0, len(text) - 1, 3)}
+  clear = [block for block in on if block not in on.values()]
+  if len(step) != 3 or step[2] != "\n" or step[0] not in clear:
+    return None
+  block, place = step[:2]
+  if place not in [*clear, "-"] or place in (block, on[block] * (place == "-")):
+    return None
+  on[block] = place
+  solved = all(goal[b] in ("?", on[b]) for b in on)
+  return "".join(b + on[b] + goal[b] for b in on) + "\n", solved
+
+
+@pytest.mark.slow
+def test_branches_are_what_the_rules_say(workdir):
+  run, policy = reward_models.policy_of(workdir)
+  problems = run.task.sample_numpy(np.random.default_rng(0), 6, "train")
+  # A policy that knows nothing proposes nothing that is legal.
+  own, proposed = (
+    reward_data.branches(
+      run, policy, jax.random.key(0), problems, 4, 3, rules_propose=propose
+    )
+    for propose in (False, True)
+  )
+  assert not own.legal.any() and proposed.legal.any()
+  walks = jax.tree.map(lambda *x: np.concatenate(x), own, proposed)
+  decode = lambda tokens, n: run.task.tokenizer.decode(
+    list(map(int, tokens[:n]))
+  )
+  assert walks.is_step[:, 0].all() and not walks.is_step[:, 1:].any()
+  for row in range(len(walks.ends)):
+    text, after = map(decode, walks.contexts[row, :2], walks.ends[row, :2])
+    step = decode(walks.steps[row, 0], walks.step_lengths[row, 0])
+    wanted = behind(text, step)
+    assert walks.legal[row, 0] == (wanted is not None)
+    if wanted:
+      assert (after, bool(walks.rewards[row, 0])) == wanted
+      assert walks.over[row, 0] == wanted[1]
+    else:
+      assert walks.over[row, 0] and not walks.rewards[row, 0]
+  assert walks.rewards.any()
+
+
 @pytest.mark.slow
 def test_the_program_saves_a_world_that_is_searched_in(workdir):
   settings = [
