@@ -14,6 +14,7 @@ from alphallm import (
   consistency,
   metrics,
   reward_data,
+  reward_trees,
   rewards,
   runs,
   values,
@@ -236,7 +237,7 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
   if config.rules_propose:
     consistency.check_proposes(run.task, "config.rules_propose=True")
   if config.kind == "process" and config.labels == "tree":
-    states, tokens = reward_data.by_trees(
+    states, tokens = reward_trees.labelled(
       run,
       policy,
       label_key,
@@ -285,7 +286,7 @@ def _lesson(config, run, policy, problems, sample_key, label_key, rng):
         solution, solved, samples.truncated, config.unroll
       )
       rng_key = jax.random.fold_in(label_key, 1)
-      branches = reward_data.branches(
+      branches = reward_trees.branches(
         run,
         policy,
         rng_key,

@@ -24,6 +24,7 @@ from alphallm import (
   program,
   reward_data,
   reward_models,
+  reward_trees,
   rewards,
 )
 from alphallm import config as config_lib
@@ -139,7 +140,7 @@ def foreseen(
   walks = examples.of_walks(
     samples.solution, samples.solved, samples.truncated, depth
   )
-  branches = reward_data.branches(
+  branches = reward_trees.branches(
     run,
     policy,
     jax.random.key(run.seed + 2),

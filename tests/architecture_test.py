@@ -51,6 +51,7 @@ FLOORS = {
   "measurement": 11,
   "words": 7,
   "reward_data": 7,
+  "reward_trees": 7,
   "reward_models": 8,
   "judges": 9,
   "phases": 11,

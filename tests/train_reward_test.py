@@ -15,6 +15,7 @@ from alphallm import (
   judges,
   reward_data,
   reward_models,
+  reward_trees,
   rewards,
   train_reward,
 )
@@ -178,7 +179,7 @@ def test_branches_are_what_the_rules_say(workdir):
   problems = run.task.sample_numpy(np.random.default_rng(0), 6, "train")
   # A policy that knows nothing proposes nothing that is legal.
   own, proposed = (
-    reward_data.branches(
+    reward_trees.branches(
       run, policy, jax.random.key(0), problems, 4, 3, rules_propose=propose
     )
     for propose in (False, True)
