@@ -128,6 +128,9 @@ class Visited:
     qvalues: `[K]` float32, of the candidates that were visited, else 0.
     visits: `[K]` int32.
     illegal: `[K]` bool, which of them the environment does not allow.
+    solution: `[K]` float32, one-hot, with which of them the shortest solution
+      in the tree begins; zeros where there is none below.
+    num_left: `[]` int32, steps of that solution; 0 where there is none.
     value: `[]` float32, the search's.
     share: `[]` float32, of the simulations of its tree that passed it.
     mask: `[]` bool, whether it exists and may be trained on.
@@ -141,6 +144,8 @@ class Visited:
   qvalues: chex.Array
   visits: chex.Array
   illegal: chex.Array
+  solution: chex.Array
+  num_left: chex.Array
   value: chex.Array
   share: chex.Array
   mask: chex.Array

@@ -118,8 +118,16 @@ class TreeAlphaZero:
   Nodes are learned from in proportion to their visits. Of the candidates of a
   node the heaviest are imitated, as many as of a state that was played.
 
+  A tree stops when it has solved, so that the nodes on the way to a solution
+  are those with the fewest visits. With `learn_from="solutions"` all of them
+  are learned from: the step that the shortest solution takes, and the return
+  that it earns; other nodes teach their value alone.
+
   Attributes:
     value_weight: of the value's loss.
+    learn_from: where the policy learns: `"all"` nodes, or `"solutions"`.
+    failure_share: share of the nodes that teach a value alone that is kept,
+      of what is kept by their visits.
   """
 
   nodes: ClassVar[str] = "all"
@@ -130,9 +138,30 @@ class TreeAlphaZero:
   refers: ClassVar[bool] = False
 
   value_weight: float = 1.0
+  learn_from: str = "all"
+  failure_share: float = 1.0
+
+  def __post_init__(self):
+    if self.learn_from not in ("all", "solutions"):
+      raise ValueError(
+        f"learn_from={self.learn_from!r} is neither all nor solutions"
+      )
+    if self.learn_from == "all" and self.failure_share != 1:
+      raise ValueError(
+        f"failure_share={self.failure_share}: all nodes teach a policy; give "
+        "learn_from='solutions'"
+      )
 
   def examples(self, episodes, done, nodes, rng_key, setting):
     del episodes, done
+    if self.learn_from == "solutions":
+      solved = nodes.num_left > 0
+      earned = setting.discount ** (nodes.num_left - 1.0)
+      nodes = nodes.replace(
+        weights=nodes.solution,
+        value=jnp.where(solved, earned, nodes.value),
+        share=jnp.where(solved, 1.0, self.failure_share * nodes.share),
+      )
     heaviest, kept = jax.lax.top_k(nodes.weights, setting.num_targets)
     total = jnp.sum(heaviest, axis=-1, keepdims=True)
     weights = heaviest / jnp.maximum(total, 1e-9)

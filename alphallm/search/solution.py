@@ -1,5 +1,6 @@
-"""The shortest solved path that stands in a tree."""
+"""The shortest solved paths that stand in a tree."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import mctx
@@ -54,3 +55,43 @@ def shortest(tree: mctx.Tree, played: types.Line, length: int) -> types.Line:
     length=depth + 1,
     solves=found,
   )
+
+
+def below(tree: mctx.Tree) -> tuple[chex.Array, chex.Array]:
+  """Return of each node how the shortest solution below it begins.
+
+  Args:
+    tree: of B searches; its embeddings are `nodes.Node`s.
+
+  Returns:
+    The first candidate as one-hot, `[B, N + 1, K]` float32, and the number of
+    steps, `[B, N + 1]` int32; zeros where the tree holds no solution below.
+  """
+  wins = tree.embeddings.wins & (tree.node_visits > 0)[..., None]
+  batch, size, k = wins.shape
+  rows, none = jnp.arange(batch), size + 1  # longer than any path
+
+  def lead(i, carry):
+    """Tell the parent of a node what the node has been told."""
+    first, steps = carry
+    node = size - 1 - i  # Children are made after their parents.
+    parent = jnp.maximum(tree.parents[:, node], 0)
+    longer = steps[:, node] + 1
+    nearer = longer < steps[rows, parent]
+    at = jnp.where(nearer, parent, size)
+    action = tree.action_from_parent[:, node]
+    return (
+      first.at[rows, at].set(action, mode="drop"),
+      steps.at[rows, at].set(longer, mode="drop"),
+    )
+
+  at_once = jnp.any(wins, axis=-1)
+  first, steps = jax.lax.fori_loop(
+    0,
+    size - 1,
+    lead,
+    (jnp.argmax(wins, axis=-1), jnp.where(at_once, 1, none)),
+  )
+  found = steps < none
+  one_hot = jax.nn.one_hot(first, k) * found[..., None]
+  return one_hot, jnp.where(found, steps, 0)

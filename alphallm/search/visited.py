@@ -9,7 +9,7 @@ import mctx
 
 from alphallm import types
 from alphallm.search import context as context_lib
-from alphallm.search import open_edges
+from alphallm.search import open_edges, solution
 from alphallm.tasks import base
 
 
@@ -45,6 +45,7 @@ def nodes(
     step = jax.vmap(step, axes)
   after = step(held.state, held.tokens, held.lengths)
   visits = tree.children_visits
+  first, num_left = solution.below(tree)
   qvalues = tree.children_rewards + tree.children_discounts * (
     tree.children_values
   )
@@ -57,6 +58,8 @@ def nodes(
     qvalues=jnp.where(visits > 0, qvalues, 0.0),
     visits=visits,
     illegal=~after.legal & (held.lengths > 0),
+    solution=first,
+    num_left=num_left,
     value=tree.node_values,
     share=tree.node_visits / jnp.maximum(tree.node_visits[:, :1], 1),
     mask=(tree.node_visits > 0)

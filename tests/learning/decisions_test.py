@@ -228,6 +228,7 @@ def some_nodes():
   lead, k, t, c = (B, M, 3), 4, 2, 9
   visits = rng.integers(0, 4, (*lead, k))
   illegal = (visits == 0) & (rng.random(visits.shape) < 0.5)
+  left = rng.integers(0, 3, lead)
   return types.Visited(
     context=rng.integers(1, 9, (*lead, c)).astype(np.int32),
     end=rng.integers(1, c, lead).astype(np.int32),
@@ -237,6 +238,8 @@ def some_nodes():
     qvalues=(rng.random((*lead, k)) * (visits > 0)).astype(np.float32),
     visits=visits.astype(np.int32),
     illegal=illegal,
+    solution=np.eye(k, dtype=np.float32)[left % k] * (left > 0)[..., None],
+    num_left=left.astype(np.int32),
     value=rng.random(lead).astype(np.float32),
     share=np.ones(lead, np.float32),
     mask=rng.random(lead) < 0.7,
@@ -293,6 +296,33 @@ def test_the_heaviest_steps_of_nodes_are_imitated():
     )
 
 
+def test_the_ways_to_solutions_are_imitated():
+  """All of them, and other nodes teach a value, some of them."""
+  nodes = some_nodes()
+  what = alphazero.TreeAlphaZero(learn_from="solutions", failure_share=0.0)
+  *_, found, keep = made(what, "reset", nodes)
+  for row, at in enumerate(np.ndindex(nodes.mask.shape)):
+    left = nodes.num_left[at]
+    assert keep[row] == (nodes.mask[at] and left > 0)
+    if left:
+      step = nodes.candidates[at][nodes.solution[at].argmax()]
+      np.testing.assert_array_equal(found.candidates[row, 0, 0], step)
+      assert found.weights[row, 0].tolist() == [1.0] + [0.0] * (
+        SETTING.num_targets - 1
+      )
+      wanted = SETTING.discount ** (left - 1)
+      np.testing.assert_allclose(found.values[row, 0], wanted, rtol=1e-6)
+    else:
+      assert not found.weights[row].any()
+      np.testing.assert_allclose(
+        found.values[row, 0], nodes.value[at], rtol=1e-6
+      )
+  assert (nodes.num_left > 1).any() and keep.any() and not keep.all()
+  what = alphazero.TreeAlphaZero(learn_from="solutions")
+  *_, keep = made(what, "reset", nodes)
+  np.testing.assert_array_equal(keep, nodes.mask.reshape(-1))
+
+
 def test_nodes_are_kept_by_their_visits():
   nodes = some_nodes().replace(mask=np.ones((B, M, 3), bool))
   nodes = nodes.replace(share=np.full((B, M, 3), 0.25, np.float32))
@@ -302,6 +332,10 @@ def test_nodes_are_kept_by_their_visits():
 
 
 def test_options_are_checked():
+  with pytest.raises(ValueError, match="learn_from='roots' is neither"):
+    alphazero.TreeAlphaZero(learn_from="roots")
+  with pytest.raises(ValueError, match="failure_share=0.5: all nodes teach"):
+    alphazero.TreeAlphaZero(failure_share=0.5)
   with pytest.raises(ValueError, match="mean='word' is none of"):
     ppo.GRPO(mean="word")
   with pytest.raises(ValueError, match="baseline='x' is none of"):

@@ -104,6 +104,8 @@ def play(params, to, solves, over, starts, rng_key):
     qvalues=qvalues,
     visits=lengths,
     illegal=jnp.zeros(lengths.shape, bool),
+    solution=jnp.zeros(lengths.shape),
+    num_left=jnp.zeros((SLOTS, D + 1), jnp.int32),
     value=jnp.sum(improved * qvalues, axis=-1),
     share=jnp.ones((SLOTS, D + 1)),
     mask=there,

@@ -12,6 +12,14 @@ import unoptimized
 from alphallm.search import context, tree_search, visited
 
 
+def lengths_of_ways(node):
+  """Return the length and the first action of the ways to solve that exist."""
+  ways = [(1, action) for action, wins in enumerate(node.wins) if wins]
+  for action, child in node.children.items():
+    ways += [(1 + length, action) for length, _ in lengths_of_ways(child)]
+  return ways
+
+
 @pytest.mark.parametrize(
   "kind", ["reset", pytest.param("append", marks=pytest.mark.slow)]
 )
@@ -31,7 +39,7 @@ def test_nodes_of_a_tree(kind):
   move, nodes = jax.tree.map(
     np.asarray, run(shared.PARAMS, shared.keys_like(shared.B), problems)
   )
-  seen = 0
+  seen = solved = 0
   for row in range(shared.B):
     problem = toy_task.problem_at(problems, row)
     oracle = shared.reference(config, problem, resets=kind == "reset")
@@ -61,6 +69,16 @@ def test_nodes_of_a_tree(kind):
       np.testing.assert_allclose(nodes.value[row, index], node.value, rtol=1e-4)
       np.testing.assert_allclose(nodes.weights[row, index].sum(), 1, rtol=1e-5)
       assert not np.any(nodes.weights[row, index][~legal])
+      ways = lengths_of_ways(node)
+      least = min(ways, default=None, key=lambda way: way[0])
+      assert nodes.num_left[row, index] == (least[0] if least else 0)
+      chosen = np.flatnonzero(nodes.solution[row, index])
+      if least:
+        solved += 1
+        (action,) = chosen
+        assert (least[0], action) in ways
+      else:
+        assert not len(chosen)
       for action, child in node.children.items():
         q = child.reward + child.discount * child.value
         np.testing.assert_allclose(
@@ -70,4 +88,4 @@ def test_nodes_of_a_tree(kind):
     np.testing.assert_allclose(
       nodes.weights[row, 0], move.line.weights[row, 0], atol=1e-5
     )
-  assert seen > 10
+  assert seen > 10 and solved > 2
