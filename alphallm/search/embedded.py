@@ -9,17 +9,17 @@ that are written out.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
 from alphallm import types
 from alphallm.models import world_model
-from alphallm.tasks import base, hashing
+from alphallm.tasks import base, hashing, stand_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Embedded(base.Task):
+class Embedded(stand_in.StandIn):
   """States whose observations are embeddings, `[O, E]` float32.
 
   A step is legal, an end, or a solution if the model finds that more likely
@@ -36,12 +36,10 @@ class Embedded(base.Task):
       what the policy reads.
   """
 
-  task: base.Task
   foresee: Callable[..., world_model.Foresight]
   table: Any
 
   name: ClassVar[str] = "embedded"
-  context: ClassVar[Literal["reset"]] = "reset"
 
   def __post_init__(self):
     if self.task.context != "reset":
@@ -49,33 +47,6 @@ class Embedded(base.Task):
         f"{self.task.name}: a world model foresees states, and the policy reads"
         " more than these where the context appends; reset the context"
       )
-
-  @property
-  def tokenizer(self) -> Any:
-    return self.task.tokenizer
-
-  @property
-  def max_prompt_tokens(self) -> int:
-    return self.task.max_prompt_tokens
-
-  @property
-  def max_observation_tokens(self) -> int:
-    return self.task.max_observation_tokens
-
-  @property
-  def max_step_tokens(self) -> int:
-    return self.task.max_step_tokens
-
-  @property
-  def max_steps(self) -> int:
-    return self.task.max_steps
-
-  @property
-  def delimiter_id(self) -> int:
-    return self.task.delimiter_id
-
-  def sample_numpy(self, rng, num_problems, split, **options):
-    return self.task.sample_numpy(rng, num_problems, split, **options)
 
   def enter(self, state: types.State) -> types.State:
     """Return a state of the task, embedded; its steps are counted anew."""
@@ -119,15 +90,3 @@ class Embedded(base.Task):
       inner=taken,
     )
     return base.unless_over(state, after)
-
-  def random_step(self, rng_key, state):
-    raise NotImplementedError("no rule proposes steps in embeddings")
-
-  def read_problems(self, path):
-    return self.task.read_problems(path)
-
-  def describe(self, problem):
-    return self.task.describe(problem)
-
-  def text_corpus(self):
-    return self.task.text_corpus()

@@ -8,14 +8,14 @@ written out, not embedded: a search in it asks nothing of the environment.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from alphallm import types
-from alphallm.tasks import base, hashing, proposals
+from alphallm.tasks import base, hashing, proposals, stand_in
 
 _BEST = 9  # the digit of a solution; 0 is that of a dead end
 
@@ -36,7 +36,7 @@ class Foreseen:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Imagination(base.Task):
+class Imagination(stand_in.StandIn):
   """Proposals whose steps lead where a network writes that they do.
 
   A step is legal if it is whole and a state is written behind it. A state is an
@@ -54,39 +54,11 @@ class Imagination(base.Task):
   params: Any
 
   name: ClassVar[str] = "imagination"
-  context: ClassVar[Literal["reset"]] = "reset"
 
   @property
   def tokens_of_step(self) -> int:
     """Tokens that the network writes to see where one step leads."""
     return self.task.source.max_observation_tokens + 2
-
-  @property
-  def tokenizer(self) -> Any:
-    return self.task.tokenizer
-
-  @property
-  def max_prompt_tokens(self) -> int:
-    return self.task.max_prompt_tokens
-
-  @property
-  def max_observation_tokens(self) -> int:
-    return self.task.max_observation_tokens
-
-  @property
-  def max_step_tokens(self) -> int:
-    return self.task.max_step_tokens
-
-  @property
-  def max_steps(self) -> int:
-    return self.task.max_steps
-
-  @property
-  def delimiter_id(self) -> int:
-    return self.task.delimiter_id
-
-  def sample_numpy(self, rng, num_problems, split, **options):
-    return self.task.sample_numpy(rng, num_problems, split, **options)
 
   def init(self, problem):
     state = self.task.init(problem)
@@ -160,15 +132,3 @@ class Imagination(base.Task):
       length=length.astype(jnp.int32),
       digit=jnp.where(told, jnp.argmax(is_digit), -1).astype(jnp.int32),
     )
-
-  def random_step(self, rng_key, state):
-    raise NotImplementedError("no rule proposes steps in the imagination")
-
-  def read_problems(self, path):
-    return self.task.read_problems(path)
-
-  def describe(self, problem):
-    return self.task.describe(problem)
-
-  def text_corpus(self):
-    return self.task.text_corpus()
