@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_config
+import unoptimized
 
 from alphallm import config as config_lib
 from alphallm import sharding
@@ -144,10 +145,7 @@ def test_each_round_is_played_by_the_weights_of_its_turn(ahead, every):
 @pytest.mark.slow
 def test_on_devices_of_their_own_they_play_the_same(tmp_path):
   cache = jax.config.jax_compilation_cache_dir
-  flags = (
-    "--xla_backend_optimization_level=0 "
-    "--xla_force_host_platform_device_count=4"
-  )
+  flags = f"{unoptimized.FLAGS} --xla_force_host_platform_device_count=4"
   ended = subprocess.run(
     [sys.executable, "-c", PROGRAM, tmp_path / "saved", cache],
     env=os.environ

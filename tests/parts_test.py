@@ -127,7 +127,8 @@ def test_plays_the_same_as_with_whole_parameters(name):
     [sys.executable, "-c", text, name, str(here), str(here.parent)],
     env=os.environ
     | {
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+      "XLA_FLAGS": f"{unoptimized.FLAGS} "
+      "--xla_force_host_platform_device_count=8",
       "JAX_PLATFORMS": "cpu",
     },
     capture_output=True,

@@ -16,6 +16,7 @@ import time
 from typing import NamedTuple
 
 import jax
+import unoptimized
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = str(ROOT / "tests" / "tiny_config.py")
@@ -78,7 +79,7 @@ class Running:
       "JAX_PLATFORMS": "cpu",
       "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-      "XLA_FLAGS": "--xla_backend_optimization_level=0",
+      "XLA_FLAGS": unoptimized.FLAGS,
     }
     with _environment(cache):
       self.process.start()

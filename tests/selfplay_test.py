@@ -190,8 +190,8 @@ def test_shards_and_pmap_play_the_same_episodes():
     env=os.environ
     | {
       "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=8"
-      " --xla_backend_optimization_level=0",
+      "XLA_FLAGS": f"{unoptimized.FLAGS} "
+      "--xla_force_host_platform_device_count=8",
     },
     capture_output=True,
     text=True,

@@ -17,9 +17,11 @@ def _known(options):
   return known
 
 
-jit = functools.partial(
-  jax.jit,
-  compiler_options=_known(
-    {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-  ),
+_OPTIONS = _known(
+  {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+)
+jit = functools.partial(jax.jit, compiler_options=_OPTIONS)
+# The same in XLA_FLAGS, for programs of their own.
+FLAGS = " ".join(
+  f"--{name}={str(value).lower()}" for name, value in _OPTIONS.items()
 )
