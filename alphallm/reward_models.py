@@ -13,15 +13,14 @@ from alphallm import (
   checkpoint,
   consistency,
   metrics,
-  reward_data,
-  reward_trees,
+  reward_lessons,
   rewards,
   runs,
   values,
 )
 from alphallm import config as config_lib
 from alphallm.models import transformer, world_model
-from alphallm.rewards import combined, examples, training
+from alphallm.rewards import combined, training
 
 KINDS = {
   "outcome": "right or wrong, of whole solutions",
@@ -200,8 +199,8 @@ def learn(
   )
   rng = np.random.default_rng([config.seed, 1])
   problems = run.task.sample_numpy(rng, config.num_problems, "train")
-  loss, rows, figures = _lesson(
-    config, run, policy, problems, sample_key, label_key, rng
+  loss, rows, figures = reward_lessons.lesson(
+    config, run, policy, world_of(run), problems, sample_key, label_key, rng
   )
   if config.fit.trunk == "fresh":
     params = init_params(config, run, init_key)
@@ -229,115 +228,3 @@ def learn(
   finally:
     progress.close()
   return params, figures | {"examples": count}
-
-
-def _lesson(config, run, policy, problems, sample_key, label_key, rng):
-  """Return the loss, the examples and figures of how they came about."""
-  apply_fn = run.model.apply
-  if config.rules_propose:
-    consistency.check_proposes(run.task, "config.rules_propose=True")
-  if config.kind == "process" and config.labels == "tree":
-    states, tokens = reward_trees.labelled(
-      run,
-      policy,
-      label_key,
-      problems,
-      config.num_simulations,
-      rules_propose=config.rules_propose,
-    )
-    count = int(states.mask.sum())
-    print(f"{count:,} nodes of {config.num_problems} trees", flush=True)
-    if not count:
-      raise config_lib.UserError(
-        "no node of a tree was visited often enough for a label; give more "
-        "config.num_simulations"
-      )
-    return training.state_loss(apply_fn), states, {"label_tokens": tokens}
-  samples = reward_data.sample(
-    run,
-    policy,
-    sample_key,
-    problems,
-    config.num_samples,
-    rules_propose=config.rules_propose,
-  )
-  if config.kind == "world" and config.rules_propose:
-    # Of illegal steps it is to learn, too.
-    as_it_is = reward_data.sample(
-      run, policy, label_key, problems, config.num_samples
-    )
-    samples = jax.tree.map(lambda *x: np.concatenate(x), samples, as_it_is)
-  solution, solved = samples.solution, samples.solved
-  figures = {
-    "sample_tokens": int(samples.tokens.sum()),
-    "solved_samples": float(solved.mean()),
-  }
-  print(
-    f"{len(solved):,} solutions of {config.num_problems} problems, "
-    f"{solved.mean():.1%} of them right",
-    flush=True,
-  )
-  try:
-    if config.kind == "outcome":
-      rows = examples.of_outcomes(solution, solved)
-      return training.state_loss(apply_fn), rows, figures
-    if config.kind == "world":
-      walks = examples.of_walks(
-        solution, solved, samples.truncated, config.unroll
-      )
-      rng_key = jax.random.fold_in(label_key, 1)
-      branches = reward_trees.branches(
-        run,
-        policy,
-        rng_key,
-        problems,
-        config.num_simulations,
-        config.unroll,
-        rules_propose=config.rules_propose,
-      )
-      rows = jax.tree.map(lambda *x: np.concatenate(x), walks, branches)
-      loss = training.world_loss(world_of(run), transformer.embeddings(policy))
-      return loss, rows, figures | {"branches": len(branches.ends)}
-    if config.kind == "expert":
-      right = np.flatnonzero(solved)[: config.demonstrations]
-      if not len(right):
-        raise ValueError("no solution is right: there is nothing to imitate")
-      rows = jax.tree.map(lambda x: x[right], solution)
-      loss = training.expert_loss(
-        apply_fn, config.fit.alpha, config.fit.discount
-      )
-      return loss, rows.replace(problem=()), figures
-    if config.kind in ("preference", "implicit"):
-      better, worse = examples.pairs(solution, solved, config.num_samples, rng)
-      if config.kind == "preference":
-        rows = examples.of_pairs(solution, better, worse)
-        return training.sibling_loss(apply_fn), rows, figures
-      solution = solution.replace(problem=())
-      take = lambda places: jax.tree.map(lambda x: x[places], solution)
-      rows = examples.Pairs(better=take(better), worse=take(worse))
-      loss = training.implicit_loss(apply_fn, policy, config.fit.beta)
-      return loss, rows, figures
-    rollouts = reward_data.Rollouts(
-      run, policy, label_key, rules_propose=config.rules_propose
-    )
-    if config.labels == "omega":
-      labels = reward_data.by_halving(rollouts, samples, config.num_rollouts)
-    elif config.labels in ("soft", "hard"):
-      labels = reward_data.by_rollouts(
-        rollouts,
-        samples,
-        config.num_rollouts,
-        hard=config.labels == "hard",
-      )
-    else:
-      raise ValueError(
-        f"labels={config.labels!r} are not of a {config.kind} model"
-      )
-    figures["label_tokens"] = rollouts.tokens
-    if config.kind == "pairwise":
-      rows = examples.of_siblings(solution, labels, config.num_samples)
-      return training.sibling_loss(apply_fn), rows, figures
-    rows = examples.of_steps(solution, labels)
-    return training.state_loss(apply_fn), rows, figures
-  except ValueError as error:
-    raise config_lib.UserError(str(error)) from error
