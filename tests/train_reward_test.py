@@ -233,8 +233,8 @@ def test_the_program_saves_a_world_that_is_searched_in(workdir):
   ended = programs.run(*command, "--methods=greedy,embedded", "--world=world")
   assert ended.code == 0, ended.err
   assert "embedded_2" in ended.out
-  ended = programs.run(*command, "--methods=embedded", "--world=outcome")
-  programs.assert_refused(ended, "outcome models foresee no states")
+  ended = programs.run(*command, "--methods=embedded", "--world=mine")
+  programs.assert_refused(ended, "rewards/mine holds no reward model")
   ended = programs.run(
     *command, "--methods=best_of_n", "--guidance=world", "--budgets=2"
   )
