@@ -135,14 +135,17 @@ def tree(run: config_lib.Run, budget: int, permission: str = "") -> Method:
   )
 
 
-def embedded(run: config_lib.Run, budget: int, world: World) -> Method:
+def embedded(
+  run: config_lib.Run, budget: int, world: World, permission: str = ""
+) -> Method:
   """Return the run's tree search in the embeddings of a world model.
 
   Nothing but what comes of the steps that are played is asked of the
-  environment.
+  environment; the permission says what of the model's answers is used. No rule
+  proposes steps there, and no tree is carried over.
   """
   config = dataclasses.replace(
-    tree_config(run, budget), rules_propose=False, carry_over=False
+    tree_config(run, budget, permission), rules_propose=False, carry_over=False
   )
 
   def solve(params, rng_keys, problems):
@@ -317,7 +320,7 @@ def strategies(
     if name == "mcts":
       return tree(run, budget, permission)
     if name == "embedded":
-      return embedded(run, budget, world)
+      return embedded(run, budget, world, permission)
     if name == "auto":
       return auto(run, table, budget, models)
     return strategy(

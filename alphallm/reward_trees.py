@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from alphallm import config as config_lib
 from alphallm import measure
 from alphallm.rewards import examples, labels
-from alphallm.search import play
+from alphallm.search import play, visited
 
 _BATCH = 64  # trees at a time
 
@@ -97,14 +97,11 @@ def branches(
     rules_propose: whether K random legal steps stand in where none is legal.
   """
   search = _search(run, num_simulations, rules_propose)
-  step = run.task.step
-  for axes in (None, 0, 0), (0, 0, 0), (0, 0, 0):  # candidates, nodes, trees
-    step = jax.vmap(step, axes)
 
   def ask(*given):
     tree = search(*given).tree
     held = tree.embeddings
-    after = step(held.state, held.tokens, held.lengths)
+    after = visited.after(run.task, tree)
     is_there = (tree.node_visits > 0) & ~held.state.terminated
 
     def both(of):

@@ -273,13 +273,17 @@ def solve(
     world: as of `advance`.
 
   Raises:
-    ValueError: if rules are to propose steps in a world that has none, or trees
-      to be carried over from it.
+    ValueError: if rules are to propose steps in a world that has none, trees to
+      be carried over from it, or its states to be scored.
   """
   if world is not None and (config.rules_propose or config.carry_over):
     raise ValueError(
       "a world model has no rules that propose steps, and its trees are not "
       "carried over: set rules_propose and carry_over to False"
+    )
+  if world is not None and config.process_reward is not None:
+    raise ValueError(
+      "process_reward scores states of text, and a world model embeds them"
     )
   batch = rng_keys.shape[0]
   max_moves = task.max_steps if max_moves is None else max_moves

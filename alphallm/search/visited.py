@@ -40,10 +40,7 @@ def nodes(
     tree, jnp.arange(size)
   )
   improved = jax.nn.softmax(jnp.where(legal, improved, -jnp.inf), where=legal)
-  step = task.step
-  for axes in (None, 0, 0), (0, 0, 0), (0, 0, 0):  # candidates, nodes, trees
-    step = jax.vmap(step, axes)
-  after = step(held.state, held.tokens, held.lengths)
+  behind = after(task, tree)
   visits = tree.children_visits
   first, num_left = solution.below(tree)
   qvalues = tree.children_rewards + tree.children_discounts * (
@@ -57,7 +54,7 @@ def nodes(
     weights=jnp.where(legal, improved, 0.0),
     qvalues=jnp.where(visits > 0, qvalues, 0.0),
     visits=visits,
-    illegal=~after.legal & (held.lengths > 0),
+    illegal=~behind.legal & (held.lengths > 0),
     solution=first,
     num_left=num_left,
     value=tree.node_values,
@@ -70,6 +67,19 @@ def nodes(
   if only_roots:
     found = jax.tree.map(lambda x: x[:, :1], found)
   return found
+
+
+def after(task: base.Task, tree: mctx.Tree) -> types.State:
+  """Return the states behind all candidates of B trees, `[B, N + 1, K, ...]`.
+
+  Args:
+    task: the environment, which is asked.
+    tree: its embeddings are `nodes.Node`s.
+  """
+  held, step = tree.embeddings, task.step
+  for axes in (None, 0, 0), (0, 0, 0), (0, 0, 0):  # candidates, nodes, trees
+    step = jax.vmap(step, axes)
+  return step(held.state, held.tokens, held.lengths)
 
 
 def _improved(tree: mctx.Tree, node: chex.Array) -> chex.Array:

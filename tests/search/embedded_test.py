@@ -166,3 +166,6 @@ def test_what_cannot_be_is_refused():
     config = dataclasses.replace(SEARCH, **changed)
     with pytest.raises(ValueError, match="no rules that propose"):
       found(True, config)
+  config = dataclasses.replace(SEARCH, process_reward=lambda state: 0.5)
+  with pytest.raises(ValueError, match="scores states of text"):
+    found(True, config)
