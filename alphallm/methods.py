@@ -143,7 +143,16 @@ def embedded(
   Nothing but what comes of the steps that are played is asked of the
   environment; the permission says what of the model's answers is used. No rule
   proposes steps there, and no tree is carried over.
+
+  Raises:
+    ValueError: if the run's search is guided by a model that reads text, or as
+      `tree_config`.
   """
+  if run.search.process_reward is not None:
+    raise ValueError(
+      "embedded: config.search.process_reward reads text, and states are "
+      "embedded"
+    )
   config = dataclasses.replace(
     tree_config(run, budget, permission), rules_propose=False, carry_over=False
   )

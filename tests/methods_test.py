@@ -1,5 +1,7 @@
 """Tests of the methods that are compared."""
 
+import dataclasses
+
 import pytest
 import tiny_config
 
@@ -58,6 +60,10 @@ def test_a_world_takes_the_place_of_the_environment(run):
   with pytest.raises(LookupError):
     seen.solve((), None, None)
   assert len(asked) == 1
+  guided = dataclasses.replace(run.search, process_reward=lambda state: 0.5)
+  run = dataclasses.replace(run, search=guided)
+  made, refused = methods.strategies(run, ["embedded"], [2], world=world)
+  assert not made and "reads text" in refused[0]
 
 
 def test_what_makes_no_sense_is_left_out_with_its_reason(run):
