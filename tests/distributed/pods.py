@@ -72,8 +72,8 @@ def start_any(name, workdir, processes, devices, *options, before=None):
   ]
 
 
-def wait_for_words(running, words, seconds=60) -> str:
-  """Return what a process that has ended said last, once it has these words.
+def wait_for_words(running, words, seconds=60):
+  """Wait until these words are in what a process that has ended has said.
 
   They may be said for it, and then a little later.
   """
@@ -81,7 +81,6 @@ def wait_for_words(running, words, seconds=60) -> str:
   while words not in (said := running.err.read_text()):
     assert time.monotonic() < deadline, said
     time.sleep(0.05)
-  return said.strip().splitlines()[-1]
 
 
 def train(workdir, processes, devices, *options) -> list[programs.Ended]:
