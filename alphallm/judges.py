@@ -19,7 +19,7 @@ from alphallm import (
   types,
 )
 from alphallm.learning import payment
-from alphallm.models import transformer
+from alphallm.models import network, transformer
 from alphallm.search import embedded, search_config
 
 
@@ -232,11 +232,16 @@ class Payer:
     self.params = tuple(params)
 
   def __call__(
-    self, params: Any, harvest: selfplay.Harvest, policy: Any
+    self,
+    apply_fn: network.Network,
+    params: Any,
+    harvest: selfplay.Harvest,
+    policy: Any,
   ) -> types.Episode:
     """Return the episodes of a round with the rewards that are learned from.
 
     Args:
+      apply_fn: the network of the policy.
       params: as the attribute, traced.
       harvest: what the round has brought.
       policy: parameters of the policy that played.
@@ -249,7 +254,7 @@ class Payer:
       payment.pay,
       run.reward,
       {model: found.judge(own) for (model, found), own in asked},
-      run.model.apply,
+      apply_fn,
       policy,
       discount=run.search.discount,
     )

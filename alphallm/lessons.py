@@ -11,7 +11,7 @@ import optax
 
 from alphallm import actors as actors_lib
 from alphallm import config as config_lib
-from alphallm import judges, types
+from alphallm import judges, sharding, types
 from alphallm.learning import (
   imitation,
   learner,
@@ -46,6 +46,9 @@ class Lessons:
       UserError: if a model that pays is missing, or cannot do it.
     """
     self._run, self._batch, self._actors = run, batch, actors
+    self._apply = sharding.collecting(
+      run.model.apply, batch.mesh, min_size=run.mesh.min_size
+    )
     self.tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)
     self.models = self._payer.params
@@ -152,13 +155,13 @@ class Lessons:
       policy = played.policy.params
     rng_key = jax.random.fold_in(rng_key, iteration)
     keep_key, batch_key = jax.random.split(rng_key)
-    paid = self._payer(models, harvest, policy)
+    paid = self._payer(self._apply, models, harvest, policy)
     examples, keep = self.examples(paid, harvest.done, harvest.nodes, keep_key)
     before = buffer.added
     buffer = replay.add(buffer, examples, keep, iteration)
     new = buffer.added - before
     if what.recall:
-      recall = functools.partial(what.recall, run.model.apply, policy)
+      recall = functools.partial(what.recall, self._apply, policy)
       buffer = replay.complete(buffer, new, config.batch_size, recall)
     newest = None
     if config.max_age:
@@ -170,7 +173,7 @@ class Lessons:
       ready &= newest > 0
     num_steps = jnp.where(ready, jnp.floor(credit), 0.0).astype(jnp.int32)
     state, learned = learner.train_round(
-      run.model.apply,
+      self._apply,
       self.tx,
       config,
       what,

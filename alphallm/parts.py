@@ -1,13 +1,16 @@
 """Parameters that stay split over devices, and are collected when used.
 
-Within `shard_map` a device holds a `Part` of a parameter. Flax unboxes it where
-a module reads it: there the devices that share the parameter collect it, and
-what they have collected is theirs until the module is done with it.
+Flax unboxes them where a module reads them: there the devices that share a
+parameter collect it, and what they have collected is theirs until the module is
+done with it.
 
-All of them must come by. A loop in which a network is passed goes on as long
-as any of them has something to do, see `anywhere`.
+Within `shard_map` a device holds a `Part` of a parameter. All must come by: a
+loop in which a network is passed goes on as long as any of them has something
+to do, see `anywhere`. Where the compiler parts a program, it is told by `Spread`
+that parameters are to be moved; it may else move activations, which are larger.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -56,6 +59,45 @@ class Part(struct.PyTreeNode, meta.AxisMetadata):
     raise NotImplementedError("layers that are held as one are not split")
 
   remove_axis = add_axis
+
+
+class Spread(struct.PyTreeNode, meta.AxisMetadata):
+  """A parameter that is split by the compiler.
+
+  Attributes:
+    value: the parameter.
+    split: how it lies, and its gradient.
+    used: how it lies where it is used.
+  """
+
+  value: chex.Array
+  split: jax.sharding.Sharding = struct.field(pytree_node=False)
+  used: jax.sharding.Sharding = struct.field(pytree_node=False)
+
+  def unbox(self) -> chex.Array:
+    """Collect the parameter."""
+    with jax.named_scope("gather_params"):
+      return _collect(self.value, self.split, self.used)
+
+  def replace_boxed(self, val: chex.Array) -> "Spread":
+    return self.replace(value=val)
+
+  def add_axis(self, index: int, params: dict[Any, Any]) -> "Spread":
+    raise NotImplementedError("layers that are held as one are not split")
+
+  remove_axis = add_axis
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _collect(value, split, used):
+  del split
+  return jax.lax.with_sharding_constraint(value, used)
+
+
+_collect.defvjp(
+  lambda value, split, used: (_collect(value, split, used), None),
+  lambda split, used, _, grad: (jax.lax.with_sharding_constraint(grad, split),),
+)
 
 
 def of(params: Any, specs: Any) -> Any:

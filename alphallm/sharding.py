@@ -273,6 +273,38 @@ def shard_self_play(
   return jax.jit(on_every_device, **jit_options)
 
 
+def collecting(
+  apply_fn: Callable[..., Any],
+  mesh: jax.sharding.Mesh,
+  *,
+  min_size: int = MeshConfig.min_size,
+) -> Callable[..., Any]:
+  """Return a network whose modules collect what they read of its parameters.
+
+  It is for programs that the compiler parts among devices. There both batches
+  and parameters are split over `"fsdp"`, and in a product of the two one of them
+  must move: it is the parameters, layer by layer, and their gradients back.
+
+  Args:
+    apply_fn: `apply_fn(params, ...)`.
+    mesh: from `make_mesh`.
+    min_size: see `state`.
+  """
+  if all(mesh.shape[name] == 1 for name in AXES.embed):
+    return apply_fn
+
+  def box(param, split):
+    whole_by = [None if names in AXES.embed else names for names in split.spec]
+    used = Sharding(mesh, _Spec(*whole_by))
+    return parts_lib.Spread(value=param, split=split, used=used)
+
+  def apply(params, *args, **options):
+    splits = state(params, mesh, min_size=min_size)
+    return apply_fn(jax.tree.map(box, params, splits), *args, **options)
+
+  return apply
+
+
 def abstract(shapes: Any, places: Any) -> Any:
   """Return shapes and shardings of a state as one tree, for restoring."""
   return jax.tree.map(

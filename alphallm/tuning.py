@@ -192,6 +192,9 @@ class Tuner:
         f"config.tuning.batch_size={run.tuning.batch_size} is no multiple of "
         f"{parts}, the number of devices that it is split over"
       )
+    self._apply = sharding.collecting(
+      run.model.apply, mesh, min_size=run.mesh.min_size
+    )
     self._tx = optimizer.make_tx(run.tuning)
     self._init_key = sharding.put(jax.random.key(run.seed), whole)
     self._shapes = jax.eval_shape(self._init, self._init_key)
@@ -200,13 +203,13 @@ class Tuner:
     )
     self.step = jax.jit(
       functools.partial(
-        supervised.train_step, run.model.apply, self._tx, run.tuning.average
+        supervised.train_step, self._apply, self._tx, run.tuning.average
       ),
       donate_argnums=(0,),
       out_shardings=(self._places, whole),
     )
     self._validate = jax.jit(
-      functools.partial(supervised.next_token_loss, run.model.apply),
+      functools.partial(supervised.next_token_loss, self._apply),
       out_shardings=whole,
     )
 
