@@ -6,8 +6,8 @@ done with it.
 
 Within `shard_map` a device holds a `Part` of a parameter. All must come by: a
 loop in which a network is passed goes on as long as any of them has something
-to do, see `anywhere`. Where the compiler parts a program, it is told by `Spread`
-that parameters are to be moved; it may else move activations, which are larger.
+to do, see `anywhere`. Where the compiler parts a program, a `Spread` tells it
+to move the parameter; else it may move activations, which are larger.
 """
 
 import functools

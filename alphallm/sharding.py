@@ -282,8 +282,8 @@ def collecting(
   """Return a network whose modules collect what they read of its parameters.
 
   It is for programs that the compiler parts among devices. There both batches
-  and parameters are split over `"fsdp"`, and in a product of the two one of them
-  must move: it is the parameters, layer by layer, and their gradients back.
+  and parameters are split over `"fsdp"`, and in a product of the two one must
+  move: it is the parameters, layer by layer, and then their gradients.
 
   Args:
     apply_fn: `apply_fn(params, ...)`.

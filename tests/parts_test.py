@@ -1,6 +1,7 @@
 """Searches over parameters that stay split, on eight devices of the host."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -58,7 +59,7 @@ def program(name, apply_fn):
   return solve
 
 
-def on_eight_devices(name):
+def plays_on_eight_devices(name):
   """Play with parameters gathered at entry and by layers, and compare."""
   assert jax.device_count() == 8
   mesh = sharding.make_mesh(sharding.MeshConfig(fsdp=2, tensor=2))
@@ -97,6 +98,39 @@ def on_eight_devices(name):
   assert bits and all(is_bit.search(line) for line in bits), bits
 
 
+def gradients_on_eight_devices(remat):
+  """Differentiate with split parameters collected by layers, and compare."""
+  assert jax.device_count() == 8
+  mesh = sharding.make_mesh(sharding.MeshConfig(fsdp=4, tensor=2))
+  shape = dataclasses.replace(SHAPE, remat=remat)
+  apply_fn, params = random_transformer.make(shape, scale=0.3)
+  places = sharding.state(params, mesh, min_size=64)
+  collecting = sharding.collecting(apply_fn, mesh, min_size=64)
+  tokens = np.arange(16 * 12).reshape(16, 1, 12) % SHAPE.vocab_size
+  positions = np.broadcast_to(np.arange(12), tokens.shape)
+
+  def loss(apply_fn, params):
+    output = apply_fn(params, tokens, positions)
+    return jnp.mean(jnp.square(output.logits)) + jnp.mean(output.value_logits)
+
+  def moved(params, tokens):
+    """Return the loss of a batch that is split as the parameters are."""
+    batch = jax.lax.with_sharding_constraint(tokens, sharding.batch(mesh))
+    return loss(lambda p, _, *args: collecting(p, batch, *args), params)
+
+  expected = jax.jit(jax.value_and_grad(functools.partial(loss, apply_fn)))
+  made = jax.jit(jax.value_and_grad(moved), out_shardings=(None, places))
+  split = jax.device_put(params, places)
+  found = made(split, tokens)
+  trees.assert_near(
+    jax.tree.map(np.asarray, found), jax.device_get(expected(params))
+  )
+  text = made.lower(split, tokens).compile().as_text()
+  of_floats = re.compile(r" f32.* all-gather\(")
+  gathers = [line for line in text.splitlines() if of_floats.search(line)]
+  assert gathers and all("gather_params" in x for x in gathers), gathers
+
+
 @pytest.mark.skipif(
   jax.default_backend() != "cpu", reason="makes devices of the host's cores"
 )
@@ -118,13 +152,27 @@ def on_eight_devices(name):
   ],
 )
 def test_plays_the_same_as_with_whole_parameters(name):
+  call_on_eight_devices("plays_on_eight_devices", name)
+
+
+@pytest.mark.skipif(
+  jax.default_backend() != "cpu", reason="makes devices of the host's cores"
+)
+@pytest.mark.parametrize("remat", ["", "full"])
+def test_learns_the_same_as_with_whole_parameters(remat):
+  call_on_eight_devices("gradients_on_eight_devices", remat)
+
+
+def call_on_eight_devices(function, argument):
+  """Call a function of this module in a process of its own."""
   here = pathlib.Path(__file__).parent
   text = (
-    "import sys; sys.path[:0] = sys.argv[2:]; import conftest, parts_test;"
-    " parts_test.on_eight_devices(sys.argv[1])"
+    "import sys; sys.path[:0] = sys.argv[3:]; import conftest, parts_test;"
+    " getattr(parts_test, sys.argv[1])(sys.argv[2])"
   )
+  paths = map(str, (here, here.parent))
   result = subprocess.run(
-    [sys.executable, "-c", text, name, str(here), str(here.parent)],
+    [sys.executable, "-c", text, function, argument, *paths],
     env=os.environ
     | {
       "XLA_FLAGS": f"{unoptimized.FLAGS} "

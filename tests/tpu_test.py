@@ -151,10 +151,14 @@ def learning(mesh, make_examples):
   )
 
 
+def collecting(mesh):
+  return sharding.collecting(apply_fn, mesh, min_size=512)
+
+
 def learn(mesh):
   def train_round(state, buffer, key, num_steps):
     return learner.train_round(
-      apply_fn,
+      collecting(mesh),
       TX,
       TRAINING,
       alphazero.AlphaZero(),
@@ -162,6 +166,7 @@ def learn(mesh):
       buffer,
       key,
       num_steps,
+      batch_sharding=sharding.batch(mesh),
       augment=lambda key, context, steps: (
         jax.random.permutation(key, context),
         steps,
@@ -182,10 +187,10 @@ def learn_ppo(mesh):
 
   def train_round(state, buffer, key, num_steps, played):
     buffer = replay.add(buffer, *make_examples(*played))
-    recall = functools.partial(what.recall, apply_fn, state.params)
+    recall = functools.partial(what.recall, collecting(mesh), state.params)
     buffer = replay.complete(buffer, buffer.added, 16, recall)
     return learner.train_round(
-      apply_fn,
+      collecting(mesh),
       TX,
       TRAINING,
       what,
@@ -193,6 +198,7 @@ def learn_ppo(mesh):
       buffer,
       key,
       num_steps,
+      batch_sharding=sharding.batch(mesh),
       newest=replay.num_since(buffer, 0),
     )
 
@@ -266,9 +272,11 @@ def test_no_chip_of_a_strategy_waits_for_another(name, chip):
   ("lower", "name"),
   [(learn, "v5e-8"), (learn, "v6e-8"), (learn_ppo, "v5e-8")],
 )
-def test_learns_on_sharded_parameters(lower, name):
+def test_learning_moves_parameters_and_not_activations(lower, name):
   text = compiled(lower, name, fsdp=8)
-  assert [word for word in work.COLLECTIVES if word in text]
+  gathers = re.compile(r"(.*) = \(?(bf16|f32).* all-gather(-start)?\(")
+  lines = list(filter(gathers.match, text.splitlines()))
+  assert lines and all("gather_params" in line for line in lines), lines
 
 
 @pytest.mark.slow
