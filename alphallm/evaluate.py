@@ -144,15 +144,22 @@ def main(argv) -> None:
     judging = [*judging, *foreseeing]
   if _PLANS.value and not isinstance(run.task, tasks.BlocksWorld):
     raise config_lib.UserError(f"--plans: {run.task.name} has no plans in PDDL")
-  mesh = sharding.make_mesh()
-  whole = sharding.replicated(mesh)
+  layered = run.mesh.gather == "layer"
+  if layered and tree_path:
+    raise config_lib.UserError(
+      "--tree: it is drawn on one device, and config.mesh.gather='layer' "
+      "leaves no device all parameters"
+    )
+  mesh = sharding.make_mesh(run.mesh if layered else sharding.MeshConfig())
+  parts = run.parts(mesh)
+  places = parts if layered else sharding.replicated(mesh)
   begun = checkpoint.any_in(workdir / "checkpoints")
   if begun or run.pretrained is None or _CHECKPOINT.value != "latest":
     params, iteration = runs.load(
-      run, workdir, _CHECKPOINT.value, sharding=whole
+      run, workdir, _CHECKPOINT.value, sharding=places
     )
   else:
-    params, iteration = sharding.put(runs.load_first(run), whole), 0
+    params, iteration = sharding.put(runs.load_first(run), places), 0
   # As ever: without other budgets it gets the tokens of the last mcts.
   matched = budgets is None and set(names) <= set(_USUAL)
   if budgets and _SIMULATIONS.present:
@@ -184,6 +191,7 @@ def main(argv) -> None:
     problems,
     compared,
     mesh=mesh,
+    parts=parts,
     matched=matched and "best_of_n" in names,
   )
   settings = json.dumps(config.to_dict(), sort_keys=True), judging
@@ -193,7 +201,7 @@ def main(argv) -> None:
   policies: dict[str, Any] = {}  # by what they are called
   if _BEFORE.value and iteration:
     print(f"before the training, {first}:", flush=True)
-    untrained = sharding.put(runs.load_first(run), whole)
+    untrained = sharding.put(runs.load_first(run), places)
     policies[first] = _here(untrained)
     before, _ = evaluated.measure(untrained, kept / "before", settings)
   print("trained:" if iteration else f"{first}:", flush=True)
@@ -276,12 +284,13 @@ def main(argv) -> None:
       found = results[f"mcts_{most}"]
       path = draw(run, tree, policies, problems, found, tree_path)
       print(f"trees, to be opened in a browser: {path}")
-    print("\n" + words.example(run, tree, params, problems))
+    if not layered:  # it is searched on one device
+      print("\n" + words.example(run, tree, params, problems))
   hosts.agreed(True)
 
 
 def _here(params: Any) -> Any:
-  """Return parameters that are whole on all devices as those of one."""
+  """Return what one device has of parameters, where they are whole: all."""
   return jax.tree.map(lambda x: x.addressable_data(0), params)
 
 

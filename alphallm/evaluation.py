@@ -78,6 +78,7 @@ class Evaluation:
     compared: list[methods.Method],
     *,
     mesh: jax.sharding.Mesh | None = None,
+    parts: Any = None,
     matched: bool = False,
   ):
     """Prepare.
@@ -87,6 +88,7 @@ class Evaluation:
       problems: `[n, ...]`.
       compared: the methods.
       mesh: over whose devices the problems are split; `None`: one device.
+      parts: how parameters stay split over it, see `sharding.shard_self_play`.
       matched: whether best-of-N is one more: whole solutions are sampled until
         one is right or the tokens of the last method (by problem) are spent;
         it may ask the checker.
@@ -95,7 +97,7 @@ class Evaluation:
     self._problems = problems
     self._count = jax.tree.leaves(problems)[0].shape[0]
     self._batch_size = run.train.eval_batch_size
-    self._mesh = mesh
+    self._mesh, self._parts = mesh, parts
     self._methods = list(map(self._spread, compared))
     self._sampled = None
     if matched:
@@ -104,7 +106,7 @@ class Evaluation:
   def _spread(self, method: methods.Method) -> methods.Method:
     if self._mesh is None:
       return method
-    solve = measure.spread(method.solve, self._mesh)
+    solve = measure.spread(method.solve, self._mesh, parts=self._parts)
     return dataclasses.replace(method, solve=solve)
 
   def measure(
@@ -113,7 +115,7 @@ class Evaluation:
     """Solve the problems by every method.
 
     Args:
-      params: of the network, whole on all devices of the mesh.
+      params: of the network, whole on all devices of the mesh, or its `parts`.
       folder: where results are kept; problems that a method has finished there
         are not repeated.
       key: what they depend on beside these parameters and problems, and the
@@ -123,7 +125,7 @@ class Evaluation:
       A row for each method, and what each but the matched best-of-N found.
     """
     ledger = ledger_lib.Ledger(
-      folder, ledger_lib.key_of(key, params, self._problems)
+      folder, ledger_lib.key_of(key, hosts.whole(params), self._problems)
     )
     hosts.agreed(True)  # what it held of another is gone
     if ledger.was_of_another:

@@ -8,6 +8,7 @@ from absl import flags
 
 from alphallm import checkpoint, measure
 from alphallm import config as config_lib
+from alphallm import sharding as sharding_lib
 from alphallm.initialization import pretrained_policy
 from alphallm.models import transformer
 
@@ -21,7 +22,7 @@ def load(
   workdir: pathlib.Path,
   which: str = "latest",
   *,
-  sharding: jax.sharding.Sharding | None = None,
+  sharding: Any = None,
 ) -> tuple[Any, int]:
   """Return the averaged parameters of a checkpoint, and its iteration.
 
@@ -29,18 +30,18 @@ def load(
     run: of which they are.
     workdir: of the run.
     which: checkpoint: latest, best, or an iteration.
-    sharding: where they go; None: the first device.
+    sharding: where they go, one or a tree of them; None: the first device.
 
   Raises:
     CheckpointError: if there is none, or it is damaged.
   """
-  shapes = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-    jax.eval_shape(
-      lambda key: transformer.init_params(run.model.config, key),
-      jax.random.key(0),
-    ),
+  shapes = jax.eval_shape(
+    lambda key: transformer.init_params(run.model.config, key),
+    jax.random.key(0),
   )
+  if sharding is not None:
+    places = jax.tree.broadcast(sharding, shapes)
+    shapes = sharding_lib.abstract(shapes, places)
   wanted = {"learner": {"average": shapes}}
   with checkpoint.Checkpointer(
     workdir / "checkpoints", best="greedy", read_only=True

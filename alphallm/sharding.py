@@ -184,17 +184,17 @@ def from_parts(
     return jax.make_array_from_callback(tuple(shape), sharding, part)
 
 
-def put(tree: Any, sharding: Sharding) -> Any:
+def put(tree: Any, sharding: Any) -> Any:
   """Put values that all processes hold alike onto the devices of all.
 
   Unlike `jax.device_put` no process asks the others whether that is so.
 
   Args:
     tree: NumPy arrays, numbers, or arrays on devices of this process.
-    sharding: of each leaf.
+    sharding: of all leaves, or a tree of them that may end before theirs.
   """
 
-  def place(x):
+  def place(x, sharding):
     dtype = getattr(x, "dtype", None)
     is_key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
     data = np.asarray(jax.device_get(jax.random.key_data(x) if is_key else x))
@@ -204,7 +204,7 @@ def put(tree: Any, sharding: Sharding) -> Any:
     return array
 
   with jax.ensure_compile_time_eval():  # they are known while others trace
-    return jax.tree.map(place, tree)
+    return jax.tree.map(place, tree, jax.tree.broadcast(sharding, tree))
 
 
 def copied(tree: Any, mesh: jax.sharding.Mesh) -> Any:

@@ -160,9 +160,11 @@ def test_two_processes_learn_from_documents_as_one(tmp_path):
   jax.tree.map(near, params, others)
 
 
-def test_two_processes_measure_as_one(tmp_path):
+def test_two_processes_measure_split_parameters_as_one_does_whole(tmp_path):
   found = []
-  for processes, devices in ((2, 4), (1, 8)):
+  split = "gather=layer", "fsdp=2", "tensor=2", "min_size=0"
+  split = [f"--config.mesh.{option}" for option in split]
+  for processes, devices, options in ((2, 4, split), (1, 8, [])):
     workdir = tmp_path / f"{processes}"
     workdir.mkdir()
     saved_runs.policy(workdir, tiny_config.get_config())
@@ -175,6 +177,7 @@ def test_two_processes_measure_as_one(tmp_path):
       "--methods=greedy,sampled",
       "--num_problems=20",
       "--nobefore",
+      *options,
     )
     first, *others = pods.ends(running)
     assert "| greedy | nothing |" in first.out
