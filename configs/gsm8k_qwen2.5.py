@@ -33,6 +33,7 @@ def get_config(size: str = "full"):
     pretrained="Qwen/Qwen2.5-0.5B-Instruct",
     dtype="bfloat16",  # of the computation
     param_dtype="float32",  # of the parameters
+    remat="",  # "full": layers are passed again for their gradients
   )
   config.search = dict(
     num_simulations=16,  # nodes expanded below the root, in a move
@@ -52,7 +53,9 @@ def get_config(size: str = "full"):
   )
   config.learner = dict(
     batch_size=4,  # problems, each with all of its states
-    learning_rate=1e-5,  # peak, of AdamW
+    learning_rate=1e-5,  # peak
+    optimizer="adamw",  # or "adafactor"
+    moment_dtype="float32",  # of the optimizer's first moment
     warmup_steps=50,
     decay_steps=5_000,  # of the cosine
     weight_decay=0.0,
