@@ -124,7 +124,8 @@ def measured(
   problems = measure.held_out(run.task, num_problems)
   evaluated = evaluation.Evaluation(run, problems, compared)
   key = json.dumps(plain.to_dict(), sort_keys=True)
-  params = runs.load_first(run)
+  # Where a checkpoint is restored to, so that the program is the same.
+  params = jax.device_put(runs.load_first(run), jax.devices()[0])
   before, found = evaluated.measure(params, kept / "before", key)
   after = before
   if checkpoint.any_in(workdir / "checkpoints"):

@@ -10,9 +10,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+import unoptimized  # noqa: E402
 
 from alphallm import compilation  # noqa: E402
 
+os.environ.setdefault("XLA_FLAGS", unoptimized.FLAGS)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 compilation.enable_compilation_cache(
   pathlib.Path(tempfile.gettempdir()) / f"alphallm-tests-{getpass.getuser()}"

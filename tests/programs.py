@@ -16,6 +16,7 @@ import time
 from typing import NamedTuple
 
 import jax
+import unoptimized
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = str(ROOT / "tests" / "tiny_config.py")
@@ -59,10 +60,6 @@ class Running:
       max_file_bytes: no file can grow beyond.
       devices: made of the host's cores.
     """
-    # It asks XLA what it knows, which a program must not have done that goes on
-    # from this module and is to meet others.
-    import unoptimized
-
     self._folder = tempfile.TemporaryDirectory()
     folder = pathlib.Path(self._folder.name)
     self.out, self.err = self._paths = folder / "out", folder / "err"
