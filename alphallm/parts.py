@@ -68,16 +68,19 @@ class Spread(struct.PyTreeNode, meta.AxisMetadata):
     value: the parameter.
     split: how it lies, and its gradient.
     used: how it lies where it is used.
+    dtype: of the computation; it moves in this type.
   """
 
   value: chex.Array
   split: jax.sharding.Sharding = struct.field(pytree_node=False)
   used: jax.sharding.Sharding = struct.field(pytree_node=False)
+  dtype: Any = struct.field(pytree_node=False)
 
   def unbox(self) -> chex.Array:
     """Collect the parameter."""
     with jax.named_scope("gather_params"):
-      return _collect(self.value, self.split, self.used)
+      value = self.value.astype(self.dtype)
+      return _collect(value, self.split, self.used)
 
   def replace_boxed(self, val: chex.Array) -> "Spread":
     return self.replace(value=val)
