@@ -31,6 +31,7 @@ from absl import flags
 
 from alphallm import (
   checkpoint,
+  comparison,
   compute_optimal,
   evaluation,
   hosts,
@@ -43,9 +44,7 @@ from alphallm import (
   runs,
   search,
   sharding,
-  tables,
   tasks,
-  verdict,
   viewer,
   words,
 )
@@ -214,43 +213,16 @@ def main(argv) -> None:
   before, after = (
     [row for row in rows if row.name not in hidden] for rows in (before, after)
   )
-  print("\n" + tables.by_method(before, after, first) + "\n")
-  for cost in tables.COSTS:
-    equal = tables.at_equal_cost(after, cost)
-    if equal:
-      print(
-        f"at about equal {cost}, of those that may ask the same, by McNemar's "
-        "exact test (of many pairs some differ by chance: p is not corrected "
-        f"for their number):\n\n{equal}\n"
-      )
-  judged = verdict.of(after)
-  print("\n".join(["verdict:", *(f"  {line}" for line in judged), ""]))
-  figures = tables.figures(after) | {
-    f"{row.name.split(' ')[0]}_{first.replace(' ', '_')}": row.share
-    for row in before
-  }
-  figures |= {"num_problems": count, "problems": source, "verdict": judged}
-  optimal = compute_optimal.make([r for r in after if r.method != "auto"])
-  if optimal is not None and budgets:
-    print(
-      "the best method by how easy samples find a problem, at a budget; chosen "
-      "on one half of the problems and measured on the other:\n\n"
-      f"{compute_optimal.as_markdown(optimal)}\n"
-    )
-    chosen = compute_optimal.as_figures(optimal, source)
-    figures["compute_optimal"] = chosen
-    path = metrics.write_json(workdir / compute_optimal.FILE, chosen)
-    print(f"table for --methods auto: {path}")
-  if len(run.task.levels) > 1:
-    levels = run.task.level_of(problems)
-    print(tables.by_level(levels, after) + "\n")
-    figures["by_level"] = {
-      str(level): {
-        row.name.split(" ")[0]: float(np.mean(row.solved[levels == level]))
-        for row in after
-      }
-      for level in np.unique(levels)
-    }
+  figures = comparison.tell(
+    run,
+    problems,
+    source,
+    before,
+    after,
+    first,
+    workdir,
+    by_budgets=bool(budgets),
+  )
   path = metrics.write_summary(
     workdir,
     figures,
@@ -259,15 +231,6 @@ def main(argv) -> None:
     seeds=[run.seed],
   )
   print(f"figures: {path}")
-  print(f"table: {tables.write_csv(after, workdir / 'evaluation.csv')}")
-  print(f"pairs: {tables.write_pairs(after, workdir / 'evaluation_pairs.csv')}")
-  drawn = {}
-  for row in after:
-    point = float(row.tokens.mean()), row.share
-    drawn.setdefault(row.method, []).append(point)
-  picture = plots.against_tokens(drawn, workdir / "evaluation.png")
-  if picture:
-    print(f"against tokens: {picture}")
   curve = plots.learning_curve(workdir) if iteration else None
   if curve:
     print(f"learning curve: {curve}")

@@ -45,6 +45,7 @@ FLOORS = {
   "tables": 6,
   "verdict": 7,
   "compute_optimal": 7,
+  "comparison": 8,
   "methods": 7,
   "lessons": 13,
   "trainer": 14,
