@@ -4,7 +4,8 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 # A file of tests stays in one process, where its programs are compiled once.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile \
+  --durations 20 --durations-min 20
 QUICKSTART := --config configs/quickstart.py --workdir runs/quickstart
 
 .PHONY: .venv quickstart test test-slow lint

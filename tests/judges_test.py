@@ -1,6 +1,7 @@
 """Reward models of other runs: found, asked, and refused."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,8 @@ def test_a_model_is_found_and_asked(workdir):
   harvest = selfplay.Harvest(
     episodes=episodes, done=jnp.ones((4, 1), bool), cost=None
   )
-  found = jax.jit(payer)(payer.params, harvest, own)
+  pay = jax.jit(functools.partial(payer, run.model.apply))
+  found = pay(payer.params, harvest, own)
   one = jax.tree.map(lambda x: x[:, 0], episodes)
   score = rewards.model.reward(run.model.apply, own)
   wanted = score(rewards.Solution.of((), one)).steps / run.task.max_steps

@@ -245,17 +245,13 @@ def test_no_chip_waits_for_another(lower, name):
       for name in (
         "greedy",
         "sampling",
-        "vote",
         "best_of_n",
         "beam",
-        "dvts",
         "rebase",
         "lookahead",
-        "breadth_first",
         "depth_first",
         "best_first",
         "revision",
-        "mctsr",
       )
     ),
     ("rebase", "v6e-8"),
