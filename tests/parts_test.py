@@ -144,9 +144,7 @@ def gradients_on_eight_devices(remat):
         "pages",
         "carried",
         "rollouts",
-        "lookahead",
         "best_first",
-        "mctsr",
       )
     ),
   ],

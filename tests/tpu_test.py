@@ -255,7 +255,6 @@ def test_no_chip_waits_for_another(lower, name):
       )
     ),
     ("rebase", "v6e-8"),
-    ("best_first", "v6e-8"),
   ],
 )
 def test_no_chip_of_a_strategy_waits_for_another(name, chip):
