@@ -18,6 +18,12 @@ def test_runs(path, tmp_path, monkeypatch):
   folder = tmp_path / "notebooks"
   folder.mkdir()
   notebook = nbformat.read(path, as_version=4)
+  for cell in notebook.cells:  # as its reader does, but for less long
+    cell.source = cell.source.replace(
+      "figures = train.train",
+      "config.train.update(num_iterations=4, evaluate_every=2)\n"
+      "figures = train.train",
+    )
   nbclient.NotebookClient(
     notebook, timeout=1200, resources={"metadata": {"path": str(folder)}}
   ).execute()
