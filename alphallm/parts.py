@@ -22,7 +22,19 @@ from flax.core import meta
 _Spec = jax.sharding.PartitionSpec
 
 
-class Part(struct.PyTreeNode, meta.AxisMetadata):
+class _Box(meta.AxisMetadata):
+  """What Flax asks of a box beside `unbox`."""
+
+  def replace_boxed(self, val: chex.Array) -> "_Box":
+    return self.replace(value=val)
+
+  def add_axis(self, index: int, params: dict[Any, Any]) -> "_Box":
+    raise NotImplementedError("layers that are held as one are not split")
+
+  remove_axis = add_axis
+
+
+class Part(struct.PyTreeNode, _Box):
   """What one device holds of a parameter.
 
   Attributes:
@@ -52,16 +64,8 @@ class Part(struct.PyTreeNode, meta.AxisMetadata):
           whole = jax.lax.all_gather(whole, names, axis=dim, tiled=True)
     return whole
 
-  def replace_boxed(self, val: chex.Array) -> "Part":
-    return self.replace(value=val)
 
-  def add_axis(self, index: int, params: dict[Any, Any]) -> "Part":
-    raise NotImplementedError("layers that are held as one are not split")
-
-  remove_axis = add_axis
-
-
-class Spread(struct.PyTreeNode, meta.AxisMetadata):
+class Spread(struct.PyTreeNode, _Box):
   """A parameter that is split by the compiler.
 
   Attributes:
@@ -81,14 +85,6 @@ class Spread(struct.PyTreeNode, meta.AxisMetadata):
     with jax.named_scope("gather_params"):
       value = self.value.astype(self.dtype)
       return _collect(value, self.split, self.used)
-
-  def replace_boxed(self, val: chex.Array) -> "Spread":
-    return self.replace(value=val)
-
-  def add_axis(self, index: int, params: dict[Any, Any]) -> "Spread":
-    raise NotImplementedError("layers that are held as one are not split")
-
-  remove_axis = add_axis
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

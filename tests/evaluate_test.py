@@ -215,6 +215,9 @@ def test_trees_are_those_of_the_search(workdir):
   args = f"--workdir={workdir}", "--tree=tree.html", "--methods=greedy"
   ended = programs.run("evaluate", CONFIG, *args)
   programs.assert_refused(ended, "--tree: only mcts has one")
+  args = *args[:2], "--methods=mcts", "--config.mesh.gather=layer"
+  ended = programs.run("evaluate", f"--config={programs.CONFIG}", *args)
+  programs.assert_refused(ended, "--tree: it is drawn on one device")
 
 
 def test_bad_problem_files_are_refused(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Searches over parameters that stay split, on eight devices of the host."""
+"""Searches and gradients over split parameters, on eight devices."""
 
 import dataclasses
 import functools
@@ -25,13 +25,11 @@ from alphallm.search import play, tree_search
 
 B, MOVES = 32, 1
 TASK = toy_task.Walk("append", max_steps=3)
-SHAPE = transformer.TransformerConfig(
-  vocab_size=TASK.vocab_size,
+SHAPE = random_transformer.shape(
+  32,
+  TASK.vocab_size,
   num_layers=2,
-  embed_dim=32,
-  num_heads=2,
   num_kv_heads=2,
-  head_dim=16,
   mlp_dim=256,
   mlp="relu2",
   tie_embeddings=False,

@@ -1,9 +1,24 @@
-"""A transformer with random parameters, none of them 0."""
+"""A small transformer, and random parameters, none of them 0."""
 
 import jax
 import numpy as np
 
 from alphallm.models import transformer
+
+
+def shape(width: int, vocab_size: int, **options):
+  """Return the config of one layer of two heads that share keys and values."""
+  given = {
+    "num_layers": 1,
+    "embed_dim": width,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "head_dim": width // 2,
+    "mlp_dim": width,
+  }
+  return transformer.TransformerConfig(
+    vocab_size=vocab_size, **(given | options)
+  )
 
 
 def make(config, *, scale, seed=0):

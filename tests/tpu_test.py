@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import random_transformer
 import toy_task
 
 from alphallm import search as strategies
@@ -28,16 +29,8 @@ pytest.importorskip("libtpu")
 
 B, MOVES = 32, 2
 TASK = toy_task.Walk("append", max_steps=3)
-SHAPE = transformer.TransformerConfig(
-  vocab_size=TASK.vocab_size,
-  num_layers=2,
-  embed_dim=32,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=16,
-  mlp_dim=32,
-  mlp="relu2",
-  dtype="bfloat16",
+SHAPE = random_transformer.shape(
+  32, TASK.vocab_size, num_layers=2, mlp="relu2", dtype="bfloat16"
 )
 apply_fn = transformer.PolicyValueTransformer(SHAPE).apply
 PLAYER = selfplay.SelfPlayConfig(num_slots=B, num_moves=MOVES, num_targets=3)

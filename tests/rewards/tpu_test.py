@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+import random_transformer
 import solutions
 import some_episodes
 import toy_task
@@ -16,16 +17,7 @@ pytest.importorskip("libtpu")
 pytestmark = pytest.mark.slow
 
 TASK = toy_task.Walk("reset")
-SHAPE = transformer.TransformerConfig(
-  vocab_size=TASK.vocab_size,
-  num_layers=1,
-  embed_dim=32,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=16,
-  mlp_dim=32,
-  dtype="bfloat16",
-)
+SHAPE = random_transformer.shape(32, TASK.vocab_size, dtype="bfloat16")
 apply_fn = transformer.PolicyValueTransformer(SHAPE).apply
 MODEL = {"workdir": "W", "name": "one"}
 PAYMENT = {

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import random_transformer
 import solutions
 import toy_task
 
@@ -13,15 +14,7 @@ from alphallm.models import transformer
 from alphallm.rewards import examples, model, ranking, training
 
 TASK = toy_task.Walk("reset")
-CONFIG = transformer.TransformerConfig(
-  vocab_size=TASK.vocab_size,
-  num_layers=1,
-  embed_dim=16,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=8,
-  mlp_dim=16,
-)
+CONFIG = random_transformer.shape(16, TASK.vocab_size)
 APPLY = transformer.PolicyValueTransformer(CONFIG).apply
 FIT = training.FitConfig(num_steps=60, batch_size=16, learning_rate=1e-2)
 

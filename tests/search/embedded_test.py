@@ -15,15 +15,7 @@ from alphallm.models import transformer, world_model
 from alphallm.search import embedded, play, tree_search
 
 TASK, B = toy_task.Walk("reset"), 6
-CONFIG = transformer.TransformerConfig(
-  vocab_size=TASK.vocab_size,
-  num_layers=1,
-  embed_dim=16,
-  num_heads=2,
-  num_kv_heads=1,
-  head_dim=8,
-  mlp_dim=16,
-)
+CONFIG = random_transformer.shape(16, TASK.vocab_size)
 TRANSFORMER, PARAMS = random_transformer.make(CONFIG, scale=0.3)
 # It prefers what steps are made of.
 BIAS = np.zeros((1, 1, 1, TASK.vocab_size), np.float32)
