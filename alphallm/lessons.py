@@ -47,10 +47,7 @@ class Lessons:
     """
     self._run, self._batch, self._actors = run, batch, actors
     self._apply = sharding.collecting(
-      run.model.apply,
-      batch.mesh,
-      dtype=run.model.config.dtype,
-      min_size=run.mesh.min_size,
+      run.model.apply, batch.mesh, min_size=run.mesh.min_size
     )
     self.tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)

@@ -72,19 +72,16 @@ class Spread(struct.PyTreeNode, _Box):
     value: the parameter.
     split: how it lies, and its gradient.
     used: how it lies where it is used.
-    dtype: of the computation; it moves in this type.
   """
 
   value: chex.Array
   split: jax.sharding.Sharding = struct.field(pytree_node=False)
   used: jax.sharding.Sharding = struct.field(pytree_node=False)
-  dtype: Any = struct.field(pytree_node=False)
 
   def unbox(self) -> chex.Array:
     """Collect the parameter."""
     with jax.named_scope("gather_params"):
-      value = self.value.astype(self.dtype)
-      return _collect(value, self.split, self.used)
+      return _collect(self.value, self.split, self.used)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

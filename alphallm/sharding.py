@@ -277,7 +277,6 @@ def collecting(
   apply_fn: Callable[..., Any],
   mesh: jax.sharding.Mesh,
   *,
-  dtype: Any = None,
   min_size: int = MeshConfig.min_size,
 ) -> Callable[..., Any]:
   """Return a network whose modules collect what they read of its parameters.
@@ -289,7 +288,6 @@ def collecting(
   Args:
     apply_fn: `apply_fn(params, ...)`.
     mesh: from `make_mesh`.
-    dtype: in which matrices are used, and so move; None: their own.
     min_size: see `state`.
   """
   if all(mesh.shape[name] == 1 for name in AXES.embed):
@@ -298,8 +296,7 @@ def collecting(
   def box(param, split):
     whole_by = [None if names in AXES.embed else names for names in split.spec]
     used = Sharding(mesh, _Spec(*whole_by))
-    kind = dtype if dtype is not None and param.ndim > 1 else param.dtype
-    return parts_lib.Spread(value=param, split=split, used=used, dtype=kind)
+    return parts_lib.Spread(value=param, split=split, used=used)
 
   def apply(params, *args, **options):
     splits = state(params, mesh, min_size=min_size)

@@ -193,10 +193,7 @@ class Tuner:
         f"{parts}, the number of devices that it is split over"
       )
     self._apply = sharding.collecting(
-      run.model.apply,
-      mesh,
-      dtype=run.model.config.dtype,
-      min_size=run.mesh.min_size,
+      run.model.apply, mesh, min_size=run.mesh.min_size
     )
     self._tx = optimizer.make_tx(run.tuning)
     self._init_key = sharding.put(jax.random.key(run.seed), whole)

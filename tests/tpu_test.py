@@ -145,7 +145,7 @@ def learning(mesh, make_examples):
 
 
 def collecting(mesh):
-  return sharding.collecting(apply_fn, mesh, dtype=SHAPE.dtype, min_size=512)
+  return sharding.collecting(apply_fn, mesh, min_size=512)
 
 
 def learn(mesh):
@@ -264,9 +264,7 @@ def test_learning_moves_parameters_and_not_activations(lower, name):
   text = compiled(lower, name, fsdp=8)
   gathers = re.compile(r"(.*) = \(?(bf16|f32).* all-gather(-start)?\(")
   lines = list(filter(gathers.match, text.splitlines()))
-  # The gradient of the tokens' table may be made in other parts than lie there.
-  of_it = re.compile("gather_params|embed/jit\\(_take\\)/scatter-add")
-  assert lines and all(map(of_it.search, lines)), lines
+  assert lines and all("gather_params" in line for line in lines), lines
 
 
 @pytest.mark.slow
