@@ -86,7 +86,7 @@ def test_kinds_of_models_are_trained_and_judged(workdir):
   samples, right = train_reward.held_out(run, policy, 12, 4, rules_propose=True)
   assert right is None  # no solver tells
   assert 0 < samples.solved.mean() < 1
-  for kind in ("pairwise", "implicit", "expert", "world"):
+  for kind in ("pairwise", "implicit", "expert"):
     config = reward_models.make_config({"kind": kind} | SMALL)
     params, figures = reward_models.learn(config, run, policy)
     assert figures["examples"] > 0
