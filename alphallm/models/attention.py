@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 _MASKED = -1e30
-_LEAST_BLOCK, _MOST_BLOCKS = 64, 8  # tokens of a block; blocks of a span
+_LEAST_BLOCK, _MOST_BLOCKS = 128, 8  # tokens of a block; blocks of a span
 
 
 @chex.dataclass(frozen=True)
@@ -205,24 +205,31 @@ def _attend_alone(
   """Attend to one segment of each span, as `_attend` does.
 
   In as few axes as there can be: a CPU took half as long again over products
-  and softmax with axes of one element among them.
+  and softmax with axes of one element among them, and turns over what it sums
+  along two. Weights are divided by their sum behind the product.
   """
   b, k, s, h, d = queries.shape
   g, c = own.keys.shape[-3], own.keys.shape[-1]
-  q = (queries * d**-0.5).reshape(b * k, s, g, h // g, d)
-  q = jnp.moveaxis(q, 1, 3)
+  # Those of one key head are rows of one product.
+  q = jnp.moveaxis((queries * d**-0.5).reshape(b * k, s, h, d), 1, 2)
+  q = q.reshape(b * k, g, h // g * s, d)
   keys, values = (
     x.reshape(b * k, *x.shape[2:]) for x in (own.keys, own.values)
   )
-  scores = jnp.einsum("ngrsd,ngdc->ngrsc", q, keys)
+  scores = jnp.einsum("ngsd,ngdc->ngsc", q, keys)
   scores = scores.reshape(b * k, h, s, c).astype(jnp.float32)
   if cap is not None:
     scores = cap * jnp.tanh(scores / cap)
-  mask = mask.reshape(-1, 1, s, c)
-  weights = jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1)
-  weights = weights.astype(queries.dtype).reshape(b * k, g, h // g, s, c)
-  out = jnp.einsum("ngrsc,ngcd->ngrsd", weights, values)
-  return jnp.moveaxis(out, 3, 1).reshape(b, k, s, h, d)
+  scores = jnp.where(mask.reshape(-1, 1, s, c), scores, _MASKED)
+  highest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
+  weights = jnp.exp(scores - highest)
+  total = jnp.sum(weights, axis=-1, keepdims=True)
+  weights = weights.astype(queries.dtype).reshape(b * k, g, h // g * s, c)
+  out = jnp.einsum(
+    "ngsc,ngcd->ngsd", weights, values, preferred_element_type=jnp.float32
+  )
+  out = (out.reshape(b * k, h, s, d) / total).astype(queries.dtype)
+  return jnp.moveaxis(out, 2, 1).reshape(b, k, s, h, d)
 
 
 def _attend(
