@@ -216,14 +216,9 @@ def _attend_alone(
   keys, values = (
     x.reshape(b * k, *x.shape[2:]) for x in (own.keys, own.values)
   )
-  scores = jnp.einsum("ngsd,ngdc->ngsc", q, keys)
-  scores = scores.reshape(b * k, h, s, c).astype(jnp.float32)
-  if cap is not None:
-    scores = cap * jnp.tanh(scores / cap)
-  scores = jnp.where(mask.reshape(-1, 1, s, c), scores, _MASKED)
-  highest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
-  weights = jnp.exp(scores - highest)
-  total = jnp.sum(weights, axis=-1, keepdims=True)
+  scores = jnp.einsum("ngsd,ngdc->ngsc", q, keys).reshape(b * k, h, s, c)
+  scores = _masked(scores, mask.reshape(-1, 1, s, c), cap)
+  (weights,), total = _weights([scores])
   weights = weights.astype(queries.dtype).reshape(b * k, g, h // g * s, c)
   out = jnp.einsum(
     "ngsc,ngcd->ngsd", weights, values, preferred_element_type=jnp.float32
@@ -251,17 +246,11 @@ def _attend(
   scores = []
   for kv, mask in parts:
     score = jnp.einsum(f"bgksrd,{lead(kv.keys)}dc->bgksrc", q, kv.keys)
-    score = score.astype(jnp.float32)
-    if cap is not None:
-      score = cap * jnp.tanh(score / cap)
-    scores.append(jnp.where(mask[:, None, :, :, None], score, _MASKED))
-  highest = [jnp.max(score, axis=-1, keepdims=True) for score in scores]
-  highest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, highest))
+    scores.append(_masked(score, mask[:, None, :, :, None], cap))
+  all_weights, total = _weights(scores)
 
-  out, total = jnp.float32(0), jnp.float32(0)
-  for score, (kv, _) in zip(scores, parts, strict=True):
-    weights = jnp.exp(score - highest)
-    total += jnp.sum(weights, axis=-1, keepdims=True)
+  out = jnp.float32(0)
+  for weights, (kv, _) in zip(all_weights, parts, strict=True):
     out += jnp.einsum(
       f"bgksrc,{lead(kv.values)}cd->bgksrd",
       weights.astype(queries.dtype),
@@ -270,3 +259,20 @@ def _attend(
     )
   out = (out / total).astype(queries.dtype)
   return jnp.moveaxis(out, 1, 3).reshape(b, k, s, h, d)
+
+
+def _masked(scores: chex.Array, mask: chex.Array, cap: float | None):
+  """Return scores in float32, within the cap, where the mask admits them."""
+  scores = scores.astype(jnp.float32)
+  if cap is not None:
+    scores = cap * jnp.tanh(scores / cap)
+  return jnp.where(mask, scores, _MASKED)
+
+
+def _weights(scores: Sequence[chex.Array]):
+  """Return weights of the softmax over all parts, and what divides them."""
+  highest = [jnp.max(score, axis=-1, keepdims=True) for score in scores]
+  highest = jax.lax.stop_gradient(functools.reduce(jnp.maximum, highest))
+  weights = [jnp.exp(score - highest) for score in scores]
+  total = sum(jnp.sum(w, axis=-1, keepdims=True) for w in weights)
+  return weights, total
