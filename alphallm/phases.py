@@ -71,6 +71,25 @@ def plain(config: Any, workdir: pathlib.Path) -> Any:
   return settings.lock()
 
 
+def supervised(config: Any) -> Any:
+  """Return the config of the supervised phase, as `alphallm.finetune` takes it.
+
+  Raises:
+    UserError: for a name in the room that it has not.
+  """
+  room = config.finetune.to_dict()
+  values.check_names("finetune.", room, ("task", "data", "tuning", "train"))
+  settings = {
+    "seed": config.seed,
+    "task": room.pop("task", config.task.to_dict()),
+    "model": config.model.to_dict(),
+    **room,
+  }
+  if "mesh" in config:
+    settings["mesh"] = config.mesh.to_dict() | {"actors": 0, "gather": "entry"}
+  return type(config)(settings)
+
+
 def test_search(config: Any) -> tuple[list[str], list[int] | None] | None:
   """Return the methods and the budgets of the test, if the config names them.
 
@@ -138,23 +157,14 @@ def tokens_spent(workdir: pathlib.Path) -> dict[str, int]:
 
 def _finetune(config: Any, workdir: pathlib.Path) -> None:
   """Run or resume the supervised phase, unless it is over."""
-  room = config.finetune.to_dict()
-  values.check_names("finetune.", room, ("task", "data", "tuning", "train"))
-  settings = {
-    "seed": config.seed,
-    "task": room.pop("task", config.task.to_dict()),
-    "model": config.model.to_dict(),
-    **room,
-  }
-  if "mesh" in config:
-    settings["mesh"] = config.mesh.to_dict() | {"actors": 0, "gather": "entry"}
+  settings = supervised(config)
   path = workdir / "summary.json"
   if path.exists():
     done = json.loads(path.read_text()).get("train_steps")
-    if done == room.get("train", {}).get("num_steps"):
+    if done == settings.get("train", {}).get("num_steps"):
       return
   print("phase: supervised tuning", flush=True)
-  finetune.run(type(config)(settings), workdir)
+  finetune.run(settings, workdir)
 
 
 def _train_reward(config: Any, run_config: Any, workdir: pathlib.Path) -> None:

@@ -5,9 +5,10 @@ python -m alphallm.roadmap --workdir DIR --budget small
 
 A recipe is a file of configs/recipes/, see configs/recipes/slots.py. Each is
 trained in a folder of DIR and measured on the same held-out problems: its first
-policy, and what has become of it. The same command goes on with what was
-stopped; what is finished is not repeated. DIR/roadmap.md and DIR/roadmap.html
-are the page.
+policy, and what has become of it. Of recipes that begin alike the supervised
+phase is run once, in DIR/supervised, and counted to each. The same command goes
+on with what was stopped; what is finished is not repeated. DIR/roadmap.md and
+DIR/roadmap.html are the page.
 """
 
 import dataclasses
@@ -51,6 +52,7 @@ RECIPES = (
   "alphazero",
 )
 _CHANGED = "one_changed"
+_SUPERVISED = "supervised"  # folder of the supervised phases
 _PROBLEMS = {"ci": 16, "small": 500, "full": 1_000}
 _TITLE = "The roadmap's recipes"
 
@@ -160,6 +162,23 @@ def _written(task, found: evaluation.Found) -> str:
   )
 
 
+def share_supervised(config: Any, workdir: pathlib.Path, folder: str) -> None:
+  """Link the supervised phase of a recipe to the one folder of its kind.
+
+  Args:
+    config: of the recipe.
+    workdir: of the roadmap.
+    folder: of the recipe's run, in it.
+  """
+  link = workdir / folder / phases.FINETUNED
+  if "finetune" not in config or link.exists():
+    return
+  kind = config_lib.fingerprint(phases.supervised(config))
+  (workdir / _SUPERVISED / kind).mkdir(parents=True, exist_ok=True)
+  link.parent.mkdir(exist_ok=True)
+  link.symlink_to(pathlib.Path("..") / _SUPERVISED / kind)
+
+
 def _path(entry: Entry, workdir: pathlib.Path) -> pathlib.Path:
   return workdir / "rows" / f"{entry.name}.json"
 
@@ -198,6 +217,7 @@ def row_of(
     print(f"{entry.name}: kept", flush=True)
     return kept
   print(f"{entry.name}: {entry.recipe}.py:{entry.argument}", flush=True)
+  share_supervised(config, workdir, entry.folder)
   row = measured(
     config, workdir / entry.folder, workdir / "rows" / entry.name, num_problems
   )

@@ -3,7 +3,7 @@
 import pytest
 
 from alphallm import phases, roadmap, values
-from configs.recipes import alphazero
+from configs.recipes import alphazero, open_o1, openr
 
 
 def test_entries():
@@ -37,3 +37,18 @@ def test_what_is_finished_is_not_repeated(tmp_path, monkeypatch):
   assert roadmap.kept_row(two, config, tmp_path, 16) is None
   names = ["alphazero", "openr", "openr", "alphazero"]
   assert calls == [(name, 16) for name in names]
+
+
+def test_recipes_that_begin_alike_share_the_supervised_phase(tmp_path):
+  recipes = dict(alphazero=alphazero, openr=openr, open_o1=open_o1)
+  for name, recipe in recipes.items():
+    for _ in range(2):  # a second time it is there
+      config = recipe.get_config("countdown,ci")
+      roadmap.share_supervised(config, tmp_path, name)
+  found = [(tmp_path / name / phases.FINETUNED).resolve() for name in recipes]
+  assert found[0] == found[1] != found[2]
+  assert all(path.parent == tmp_path / "supervised" for path in found)
+  other = alphazero.get_config("countdown,ci")
+  other.seed = 1
+  roadmap.share_supervised(other, tmp_path, "other")
+  assert (tmp_path / "other" / phases.FINETUNED).resolve() not in found
