@@ -9,7 +9,7 @@ RESET = ("countdown", "blocks_world", "game24")
 
 def _tuned(config, size, data, **task):
   """Put a supervised phase before the run."""
-  steps = {"full": 2_000, "small": 400, "ci": 4}[size]
+  steps = {"full": 4_000, "small": 2_000, "ci": 4}[size]
   config.finetune = dict(
     data=data,
     tuning=dict(
