@@ -99,6 +99,7 @@ def solve(mesh):
 
 def embedded(mesh):
   task = toy_task.Walk("reset", max_steps=3)
+  search = dataclasses.replace(SEARCH, shrink=0)
   model = world_model.WorldModel(SHAPE, task.max_observation_tokens)
 
   def solve_in_it(params, keys, problems):
@@ -109,7 +110,7 @@ def embedded(mesh):
       table=transformer.embeddings(policy),
     )
     return play.solve(
-      apply_fn, task, SEARCH, policy, keys, problems, world=world
+      apply_fn, task, search, policy, keys, problems, world=world
     )
 
   params, keys, problems = positions(mesh)
