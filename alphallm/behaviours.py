@@ -3,7 +3,8 @@
 python -m alphallm.behaviours --config configs/countdown_traces.py --workdir W
     [--num_held_out 256] [--num_samples 8]
 
-Of a run of `alphallm.finetune` or `alphallm.train`, on held-out problems. Of a
+Of a run of `alphallm.finetune` or `alphallm.train`, or of a round of
+`alphallm.journey` (--workdir W/round_1), on held-out problems. Of a
 policy that writes thoughts: how often it shows each of the six behaviours, how
 often it succeeds with and without, and when the mark is never written. Of any:
 how many samples solve, and how many distinct solutions they hold.
@@ -18,7 +19,16 @@ import numpy as np
 from absl import flags
 
 from alphallm import config as config_lib
-from alphallm import measure, metrics, program, runs, search, tasks, tuning
+from alphallm import (
+  measure,
+  metrics,
+  program,
+  rounds,
+  runs,
+  search,
+  tasks,
+  tuning,
+)
 from alphallm.initialization import behaviours, diversity
 
 _NUM_PROBLEMS = flags.DEFINE_integer(
@@ -94,6 +104,8 @@ def main(argv) -> None:
     raise config_lib.UserError("--tree: samples are not drawn as trees")
   workdir = pathlib.Path(program.WORKDIR.value)
   config = program.CONFIG.value
+  if "journey" in config:  # of one of its rounds, which are alike
+    config = rounds.make(config).round_config(workdir.parent, 1)
   make = tuning.make if "tuning" in config else config_lib.make_run
   run = make(config, workdir)
   params, step = runs.load(run, workdir)
