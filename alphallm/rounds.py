@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import Any
@@ -21,7 +22,7 @@ from alphallm import (
   values,
 )
 from alphallm.initialization import journeys, pretrained_policy
-from alphallm.models import transformer
+from alphallm.models import continuation, transformer
 from alphallm.search import play, search_config
 
 THOUGHTS = "thoughts.jsonl"  # of a round, what is imitated in it
@@ -263,7 +264,8 @@ class Round:
 
     def plan(params, rng_keys, problems):
       task = tasks.Imagination(
-        task=steps, apply_fn=run.model.apply, params=params
+        task=steps,
+        write=functools.partial(continuation.greedy, run.model.apply, params),
       )
       found = play.solve(
         run.model.apply, task, config, params, rng_keys, problems

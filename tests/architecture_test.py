@@ -68,7 +68,7 @@ FLOORS = {
   "finetune": 9,
   "rounds": 10,
   "journey": 11,
-  "behaviours": 9,
+  "behaviours": 11,
   "vocabulary": 9,
   "solve": 13,
   "shapes": 7,

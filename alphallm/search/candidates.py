@@ -112,6 +112,22 @@ def inverse_cdf(log_probs: chex.Array, uniform: chex.Array) -> chex.Array:
   return (block * width + place).astype(jnp.int32)
 
 
+@jax.custom_batching.custom_vmap
+def _any_open(ended: chex.Array) -> chex.Array:
+  """Return whether any of all candidates goes on, those of a `vmap` included.
+
+  Were it of each of these by itself, every step of the loop would copy the keys
+  and values of all, to keep those of the ones that are done.
+  """
+  return ~jnp.all(ended)
+
+
+@_any_open.def_vmap
+def _(axis_size, in_batched, ended):
+  del axis_size, in_batched
+  return _any_open(ended), False
+
+
 def sample(
   apply_fn: Callable[..., Any],
   params: Any,
@@ -236,7 +252,7 @@ def sample(
     return extend(beams, output.logits[:, :, 0])
 
   def is_running(beams: _Beams):
-    going = parts.anywhere(params, ~jnp.all(beams.ended))
+    going = parts.anywhere(params, _any_open(beams.ended))
     return (beams.time < t) & going
 
   is_root = (jnp.arange(k) == 0) | (not distinct)

@@ -8,10 +8,9 @@ written out, not embedded: a search in it asks nothing of the environment.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import chex
-import jax
 import jax.numpy as jnp
 
 from alphallm import types
@@ -45,13 +44,12 @@ class Imagination(stand_in.StandIn):
 
   Attributes:
     task: what is imagined.
-    apply_fn: the network, see `models.Network`.
-    params: of it, which may be traced.
+    write: `(text, begin, count) -> [count]` int32, how the network goes on with
+      the first `begin` tokens of a text; see `models.continuation`.
   """
 
   task: proposals.Proposals
-  apply_fn: Callable[..., Any]
-  params: Any
+  write: Callable[[chex.Array, chex.Array, int], chex.Array]
 
   name: ClassVar[str] = "imagination"
 
@@ -99,25 +97,12 @@ class Imagination(stand_in.StandIn):
     """Return what the network writes, token by token, behind a step."""
     most = self.tokens_of_step - 2
     begin = state.observation_length + length
-    size = state.observation.shape[0] + tokens.shape[0] + most + 2
-    offsets, places = jnp.arange(tokens.shape[0]), jnp.arange(size)
-    text = jnp.pad(state.observation, (0, size - state.observation.shape[0]))
-    at = jnp.where(offsets < length, state.observation_length + offsets, size)
-    text = text.at[at].set(tokens, mode="drop")
-
-    def write(count, text):
-      end = begin + count
-      output = self.apply_fn(
-        self.params,
-        text[None, None],
-        places[None, None],
-        read=jnp.full((1, 1, 1), end - 1),
-      )
-      return text.at[end].set(jnp.argmax(output.logits[0, 0, 0]))
-
+    text = jnp.pad(state.observation, (0, tokens.shape[0]))
+    offsets = jnp.arange(tokens.shape[0])
+    at = jnp.where(offsets < length, state.observation_length + offsets, -1)
+    text = text.at[at].set(tokens, mode="drop", wrap_negative_indices=False)
     # The state, the mark of an evaluation, and its digit.
-    text = jax.lax.fori_loop(0, most + 2, write, text)
-    written = jax.lax.dynamic_slice(text, (begin,), (most + 2,))
+    written = self.write(text, begin, most + 2)
     is_end = written == self.task.source.delimiter_id
     is_end &= jnp.arange(most + 2) < most
     length = jnp.where(jnp.any(is_end), jnp.argmax(is_end) + 1, 0)

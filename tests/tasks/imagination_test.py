@@ -1,5 +1,7 @@
 """Steps in the imagination of a network that knows the rules by heart."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import unoptimized
 
 from alphallm import models, tasks
+from alphallm.models import continuation
 from alphallm.tasks import imagination, proposals
 
 THOUGHTS = tasks.Thoughts(
@@ -74,7 +77,10 @@ def forward(params, tokens):
 def played():
   """Play two random steps of some problems, in truth and in imagination."""
   imagined = imagination.Imagination(
-    task=TASK, apply_fn=models.without_cache(forward), params=()
+    task=TASK,
+    write=functools.partial(
+      continuation.greedy, models.without_cache(forward), ()
+    ),
   )
   count = 6
   problems = TASK.sample_numpy(np.random.default_rng(3), count, "train")

@@ -123,7 +123,9 @@ class Writer:
         active=~frontier.path.over,
       )
 
-    steps, decoded = jax.vmap(sample, 1, 1)(keys, frontier)
+    # Paths come first in memory, or each token would turn all keys over.
+    turned = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (keys, frontier))
+    steps, decoded = jax.vmap(sample, 0, 1)(*turned)
     cost = types.Cost(
       decoded=jnp.sum(decoded, axis=1),
       prefilled=jnp.zeros((batch,), jnp.int32),
