@@ -7,14 +7,14 @@ training, the rounds of learning and the search at the test; each cell of the
 grid of configs/scaling.py with the floating-point operations that it cost. For
 each of the four a power law of failure in compute is fitted and drawn. The same
 command goes on with what was stopped. DIR/scaling.md and DIR/scaling.html are
-the page, DIR/cells.json has the cells.
+the page, written anew after each training; DIR/cells.json has the cells.
 """
 
 import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -120,8 +120,10 @@ def measured(
   ]
 
 
-def grid_of(config: Any, workdir: pathlib.Path) -> list[scaling_laws.Cell]:
-  """Return the cells of a grid, those that are kept and those that were not.
+def grown(
+  config: Any, workdir: pathlib.Path
+) -> Iterator[list[scaling_laws.Cell]]:
+  """Yield the cells of a grid: those that are kept, and more after each run.
 
   Args:
     config: with the room `grid`.
@@ -137,6 +139,8 @@ def grid_of(config: Any, workdir: pathlib.Path) -> list[scaling_laws.Cell]:
     raise values.UserError(f"{path} is of another grid; give another --workdir")
   cells = [scaling_laws.Cell(**cell) for cell in kept.get("cells", [])]
   done = set(kept.get("done", ()))
+  if cells:
+    yield list(cells)
   choices = itertools.product(
     grid["embed_dims"], grid["simulations"], grid["iterations"]
   )
@@ -157,7 +161,8 @@ def grid_of(config: Any, workdir: pathlib.Path) -> list[scaling_laws.Cell]:
       path, {"made_of": made_of, "done": sorted(done), "cells": plain}
     )
     jax.clear_caches()
-  return cells
+    if iterations == grid["iterations"][-1]:
+      yield list(cells)
 
 
 def sections(
@@ -232,12 +237,15 @@ def sections(
   return parts
 
 
-def main(argv) -> None:
-  del argv
-  workdir = pathlib.Path(program.WORKDIR.value)
-  config = program.load(pathlib.Path(_GRIDS.value), _GRID.value)
-  cells = grid_of(config, workdir)
-  laws = [scaling_laws.fit(axis, cells) for axis in scaling_laws.AXES]
+def write(
+  config: Any, cells: Sequence[scaling_laws.Cell], workdir: pathlib.Path
+) -> None:
+  """Fit the laws, write the page of the cells and print its first table."""
+  laws = [
+    scaling_laws.fit(axis, cells)
+    for axis in scaling_laws.AXES
+    if scaling_laws.series_of(axis, cells)
+  ]
   served = config.grid.served
   drawn = {
     law.axis: plots.law(law, _WORDS[law.axis], workdir / f"{law.axis}.png")
@@ -268,7 +276,17 @@ def main(argv) -> None:
     seeds=[config.seed],
   )
   print("\n" + report.markdown(_TITLE, page[:1]))
-  print(f"page of {len(cells)} cells: {' and '.join(map(str, paths))}")
+  print(
+    f"page of {len(cells)} cells: {' and '.join(map(str, paths))}", flush=True
+  )
+
+
+def main(argv) -> None:
+  del argv
+  workdir = pathlib.Path(program.WORKDIR.value)
+  config = program.load(pathlib.Path(_GRIDS.value), _GRID.value)
+  for cells in grown(config, workdir):
+    write(config, cells, workdir)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,15 @@ def test_a_grid_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
   monkeypatch.setattr(scaling, "measured", measured)
   config = grids.get_config("ci")
   with pytest.raises(KeyboardInterrupt):
-    scaling.grid_of(config, tmp_path)
-  cells = scaling.grid_of(config, tmp_path)
+    list(scaling.grown(config, tmp_path))
+  first, *_, cells = scaling.grown(config, tmp_path)
+  assert len(first) == 6 and first == cells[:6]
   assert len(cells) == 16 and len(calls) == 9 and calls[3] == calls[4]
   assert calls[:3] == [("16_1", 1), ("16_1", 2), ("16_2", 1)]
-  assert scaling.grid_of(config, tmp_path) == cells and len(calls) == 9
+  assert list(scaling.grown(config, tmp_path)) == [cells] and len(calls) == 9
   config.grid.num_problems = 9
   with pytest.raises(values.UserError, match="is of another grid"):
-    scaling.grid_of(config, tmp_path)
+    next(scaling.grown(config, tmp_path))
 
 
 def test_the_page(tmp_path):
