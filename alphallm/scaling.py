@@ -177,7 +177,7 @@ def sections(
     "else is held fixed, and a is of the series. Compute is in floating-point "
     "operations, of the training or of a problem of the test. Intervals of 95% "
     "by the bootstrap over series and problems; the residual is the root mean "
-    "square in log failure."
+    "square in log failure, weighted as the fit is."
   )
   parts = [
     report.Section(

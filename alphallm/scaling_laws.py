@@ -32,6 +32,7 @@ class Cell:
   test: float
 
 
+_ROUNDS = 8  # in which weights and misfit of a fit settle
 # By what a law varies: which compute that changes. All else is held fixed.
 AXES = {
   "simulations": "training",
@@ -51,8 +52,9 @@ class Law:
     interval: of 95%, by the bootstrap.
     intercepts: of each series.
     series: the cells of each, in order of their compute.
-    residual: root of the mean square of the rest, in log failure, nats.
-    explained: share of the variance within the series that the law explains.
+    residual: root of the weighted mean square of the rest, nats of failure.
+    explained: share of the weighted variance within the series that the law
+      explains.
   """
 
   axis: str
@@ -88,9 +90,11 @@ def fit(
 ) -> Law:
   """Fit a law by weighted least squares with an intercept for each series.
 
-  A failure rate is (missed + 1/2) / (problems + 1), so that none is zero; its
-  logarithm weighs as much as its variance, (1 − f) / (n f), tells. The
-  bootstrap draws series with replacement, and in each the counts anew.
+  A failure rate is (missed + 1/2) / (problems + 1), so that none is zero. Its
+  logarithm strays from the law by the variance of its count, (1 − f) / (n f), and
+  by a misfit of the law that all cells share, and weighs accordingly (random
+  effects, DerSimonian and Laird, 1986). The bootstrap draws series with
+  replacement, and in each the counts anew.
 
   Args:
     axis: of `AXES`.
@@ -109,11 +113,11 @@ def fit(
   x = np.log([compute_of(axis, cell) for cell in flat])
   total = np.array([cell.problems for cell in flat])
   missed = total - [cell.solved for cell in flat]
-  exponent, intercepts = _fit(x, missed, total, of)
-  rest = np.log(_rate(missed, total)) - (intercepts[of] - exponent * x)
+  exponent, intercepts, weight = _fit(x, missed, total, of)
   y = np.log(_rate(missed, total))
-  means = np.bincount(of, y) / np.bincount(of)
-  spread = np.sum((y - means[of]) ** 2)
+  rest = y - (intercepts[of] - exponent * x)
+  spread = np.sum(weight * (y - _means(y, weight, of)[of]) ** 2)
+  unexplained = np.sum(weight * rest**2)
 
   rng = np.random.default_rng(seed)
   drawn = []
@@ -131,8 +135,8 @@ def fit(
     interval=(float(low), float(high)),
     intercepts=intercepts,
     series=series,
-    residual=float(np.sqrt(np.mean(rest**2))),
-    explained=float(1 - np.sum(rest**2) / spread) if spread else 0.0,
+    residual=float(np.sqrt(unexplained / np.sum(weight))),
+    explained=float(1 - unexplained / spread) if spread else 0.0,
   )
 
 
@@ -140,15 +144,22 @@ def _rate(missed, total):
   return (missed + 0.5) / (total + 1)
 
 
+def _means(values, weight, of):
+  """Return the weighted mean of each series."""
+  return np.bincount(of, weight * values) / np.bincount(of, weight)
+
+
 def _fit(x, missed, total, of):
-  """Return the exponent, and the intercept of each series."""
+  """Return the exponent, the intercept of each series, and the weights."""
   rate = _rate(missed, total)
-  y, weight = np.log(rate), total * rate / (1 - rate)
-  mean = lambda v: np.bincount(of, weight * v) / np.bincount(of, weight)
-  x_mean, y_mean = mean(x), mean(y)
-  dx, dy = x - x_mean[of], y - y_mean[of]
-  exponent = -np.sum(weight * dx * dy) / np.sum(weight * dx * dx)
-  return exponent, y_mean + exponent * x_mean
+  y, noise, misfit = np.log(rate), (1 - rate) / (total * rate), 0.0
+  for _ in range(_ROUNDS):
+    weight = 1 / (noise + misfit)
+    x_mean, y_mean = _means(x, weight, of), _means(y, weight, of)
+    dx, dy = x - x_mean[of], y - y_mean[of]
+    exponent = -np.sum(weight * dx * dy) / np.sum(weight * dx * dx)
+    misfit = max(0.0, np.mean((dy + exponent * dx) ** 2 - noise))
+  return exponent, y_mean + exponent * x_mean, weight
 
 
 def frontier(cells: Sequence[Cell], served: int) -> list[tuple[float, Cell]]:

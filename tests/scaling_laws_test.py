@@ -1,5 +1,7 @@
 """Tests of power laws: known curves come back, with their intervals."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,24 @@ def test_the_fit_is_that_of_least_squares_with_dummies():
     design * weight[:, None], np.log(rate) * weight, rcond=None
   )
   np.testing.assert_allclose([law.exponent, *law.intercepts], wanted, rtol=1e-9)
+
+
+def test_where_the_law_misfits_all_cells_weigh_alike():
+  rng, found = np.random.default_rng(2), []
+  for cell in cells():
+    failure = 1 - cell.solved / cell.problems
+    failure *= np.exp(rng.normal(scale=0.3) - 1)
+    solved = cell.problems - round(failure * cell.problems)
+    found.append(dataclasses.replace(cell, solved=solved))
+  law = scaling_laws.fit("budget", found, num_draws=20)
+  y = [np.log(1 - cell.solved / cell.problems) for cell in found]
+  design = np.array([
+    [-np.log(c.test), c.parameters == 1_000, c.parameters == 4_000]
+    for c in found
+  ], float)  # fmt: skip
+  wanted, (square,), *_ = np.linalg.lstsq(design, np.array(y), rcond=None)
+  np.testing.assert_allclose([law.exponent, *law.intercepts], wanted, rtol=1e-5)
+  assert law.residual == pytest.approx(np.sqrt(square / len(y)), rel=1e-5)
 
 
 def test_most_intervals_hold_the_truth():
