@@ -91,8 +91,8 @@ def fit(
   """Fit a law by weighted least squares with an intercept for each series.
 
   A failure rate is (missed + 1/2) / (problems + 1), so that none is zero. Its
-  logarithm strays from the law by the variance of its count, (1 − f) / (n f), and
-  by a misfit of the law that all cells share, and weighs accordingly (random
+  logarithm strays from the law by the variance of its count, (1 − f) / (n f),
+  and by a misfit of the law that all cells share, and weighs accordingly (random
   effects, DerSimonian and Laird, 1986). The bootstrap draws series with
   replacement, and in each the counts anew.
 

@@ -260,7 +260,11 @@ def _ppo(config, task, size):
   _learner(config, "PPO", clip=0.2, gae_lambda=0.95, entropy_weight=0.003)
   config.learner.update(max_age=1, reuse=4.0, min_examples=1)
   config.selfplay.group_size = config.selfplay.get("group_size", 1)
-  config.learner.learning_rate = config.learner.learning_rate / 4
+  # Few attempts are paid for: larger steps than these forget the rules.
+  config.learner.learning_rate = config.learner.learning_rate / 20
+  config.learner.batch_size *= 2
+  if "kl_weight" not in config.learner:
+    config.learner.kl_weight = 0.1  # holds the policy to the first one
   config.search.play_solution = False
 
 
