@@ -92,8 +92,8 @@ def fit(
 
   A failure rate is (missed + 1/2) / (problems + 1), so that none is zero. Its
   logarithm strays from the law by the variance of its count, (1 − f) / (n f),
-  and by a misfit of the law that all cells share, and weighs accordingly (random
-  effects, DerSimonian and Laird, 1986). The bootstrap draws series with
+  and by a misfit of the law that all cells share, and weighs accordingly
+  (random effects, DerSimonian and Laird, 1986). The bootstrap draws series with
   replacement, and in each the counts anew.
 
   Args:
