@@ -1,7 +1,7 @@
 """The grid of `alphallm.scaling`, and the run that is repeated in it.
 
 --grid ci      seconds
---grid hour    144 cells of blocks world, one core for an hour
+--grid hour    144 cells of blocks world, under two hours of one core
 --grid small   180 cells, 2 cores overnight
 --grid gpu     270 cells, one GPU hour
 """
