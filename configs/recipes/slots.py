@@ -279,6 +279,8 @@ def _dpo(config, task, size):
 def _cloning_and_dpo(config, task, size):
   """Take turns: cloning, DPO, cloning, DPO."""
   _dpo(config, task, size)
+  # What few attempts solve is soon learned by heart.
+  config.learner.learning_rate = config.learner.learning_rate / 5
   rounds = max(1, config.train.num_iterations // 4)
   clone = dict(
     num_iterations=rounds,
