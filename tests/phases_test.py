@@ -79,7 +79,8 @@ def test_the_first_policy_is_a_run_without_what_comes_of_it(
   )
   config = o1_coder.get_config("countdown,ci")
   plain = phases.plain(config, tmp_path).unlock()
-  plain.model = config.model  # as if nothing were tuned
+  plain.model = config.model  # as if nothing were tuned, nor referred to
+  plain.learner.kl_weight = 0.0
   phases._train_reward(config, plain, tmp_path)
   assert kept["name"] == kept["made"].kind == "process"
   run = reward_models.run_of(tmp_path)
