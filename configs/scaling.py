@@ -1,6 +1,6 @@
 """The grid of `alphallm.scaling`, and the run that is repeated in it.
 
---grid ci      seconds
+--grid ci      16 cells, minutes, most of them to compile
 --grid hour    144 cells of blocks world, under two hours of one core
 --grid small   180 cells, 2 cores overnight
 --grid gpu     270 cells, one GPU hour
