@@ -171,12 +171,13 @@ def share_supervised(config: Any, workdir: pathlib.Path, folder: str) -> None:
     folder: of the recipe's run, in it.
   """
   link = workdir / folder / phases.FINETUNED
-  if "finetune" not in config or link.exists():
+  if "finetune" not in config:
     return
   kind = config_lib.fingerprint(phases.supervised(config))
   (workdir / _SUPERVISED / kind).mkdir(parents=True, exist_ok=True)
   link.parent.mkdir(exist_ok=True)
-  link.symlink_to(pathlib.Path("..") / _SUPERVISED / kind)
+  if not (link.exists() or link.is_symlink()):
+    link.symlink_to(pathlib.Path("..") / _SUPERVISED / kind)
 
 
 def _path(entry: Entry, workdir: pathlib.Path) -> pathlib.Path:
