@@ -22,8 +22,8 @@ from alphallm import (
   values,
 )
 from alphallm.initialization import journeys, pretrained_policy
-from alphallm.models import continuation, transformer
-from alphallm.search import play, search_config
+from alphallm.models import transformer
+from alphallm.search import continuation, play, search_config
 
 THOUGHTS = "thoughts.jsonl"  # of a round, what is imitated in it
 _BATCH = 64  # problems at a time

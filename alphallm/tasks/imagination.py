@@ -45,7 +45,7 @@ class Imagination(stand_in.StandIn):
   Attributes:
     task: what is imagined.
     write: `(text, begin, count) -> [count]` int32, how the network goes on with
-      the first `begin` tokens of a text; see `models.continuation`.
+      the first `begin` tokens of a text; see `search.continuation`.
   """
 
   task: proposals.Proposals

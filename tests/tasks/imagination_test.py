@@ -9,7 +9,7 @@ import pytest
 import unoptimized
 
 from alphallm import models, tasks
-from alphallm.models import continuation
+from alphallm.search import continuation
 from alphallm.tasks import imagination, proposals
 
 THOUGHTS = tasks.Thoughts(

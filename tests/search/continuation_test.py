@@ -8,7 +8,7 @@ import numpy as np
 import random_transformer
 import unoptimized
 
-from alphallm.models import continuation
+from alphallm.search import continuation
 
 SHAPE = random_transformer.shape(16, 24, num_layers=2)
 APPLY, PARAMS = random_transformer.make(SHAPE, scale=0.3)
