@@ -1,6 +1,7 @@
 """Thoughts of searchers about countdown, to be imitated: a first policy.
 
 --config configs/countdown_traces.py        4 numbers, targets 10 to 100
+--config configs/countdown_traces.py:small  the same in short thoughts, an hour
 --config configs/countdown_traces.py:tiny   3 numbers, minutes on one core
 --config configs/countdown_traces.py:ci     3 numbers, seconds
 """
@@ -9,9 +10,11 @@ from ml_collections import config_dict
 
 
 def get_config(size: str = "full"):
-  """Return the config; `size` is `full`, `tiny` or `ci`."""
-  if size not in ("full", "tiny", "ci"):
-    raise ValueError(f"countdown_traces.py:{size}: give full, tiny or ci")
+  """Return the config; `size` is `full`, `small`, `tiny` or `ci`."""
+  if size not in ("full", "small", "tiny", "ci"):
+    raise ValueError(
+      f"countdown_traces.py:{size}: give full, small, tiny or ci"
+    )
   config = config_dict.ConfigDict()
   config.seed = 0
   config.task = dict(
@@ -68,6 +71,14 @@ def get_config(size: str = "full"):
     validation_batches=2,
   )
   if size == "full":
+    return config
+  if size == "small":
+    config.task.max_tokens = 512
+    config.model.update(num_layers=4, embed_dim=128, head_dim=32, mlp_dim=384)
+    config.data.max_visits = 24
+    config.tuning.update(batch_size=8, row_tokens=512, learning_rate=2e-3)
+    config.tuning.update(decay_steps=7_000, average=0.999)
+    config.train.num_steps = 7_000
     return config
   config.task.source.num_numbers = 3
   config.task.update(max_steps=40, max_step_tokens=24, max_tokens=192)
