@@ -168,6 +168,29 @@ def num_parts(sharding: Sharding) -> int:
   return math.prod(sharding.mesh.shape[name] for name in names)
 
 
+def check_even(
+  name: str, size: int, sharding: Sharding, accumulate: int = 1
+) -> None:
+  """Refuse what devices would not share evenly.
+
+  Args:
+    name: of the config's value.
+    size: of the leading axis.
+    sharding: of it.
+    accumulate: parts of it that are passed one after the other.
+
+  Raises:
+    UserError: if a part is no multiple of the devices.
+  """
+  devices = num_parts(sharding)
+  if size % (devices * accumulate):
+    parts = f" x accumulate={accumulate}" if accumulate > 1 else ""
+    raise values.UserError(
+      f"config.{name}={size} is no multiple of {devices}{parts}, the number of "
+      "devices that it is split over"
+    )
+
+
 def from_parts(
   shape: Sequence[int],
   sharding: Sharding,

@@ -70,16 +70,9 @@ class Trainer:
     actors_mesh = mesh if actors_mesh is None else actors_mesh
     self._whole, slots = sharding.replicated(mesh), sharding.slots(actors_mesh)
     batch = sharding.batch(mesh)
-    for name, size, split in (
-      ("selfplay.num_slots", run.selfplay.num_slots, slots),
-      ("learner.batch_size", run.learner.batch_size, batch),
-    ):
-      parts = sharding.num_parts(split)
-      if size % parts:
-        raise config_lib.UserError(
-          f"config.{name}={size} is no multiple of {parts}, the number of "
-          "devices that it is split over"
-        )
+    size, accumulate = run.learner.batch_size, run.learner.accumulate
+    sharding.check_even("selfplay.num_slots", run.selfplay.num_slots, slots)
+    sharding.check_even("learner.batch_size", size, batch, accumulate)
     self.actors = actors_lib.Actors(run, actors_mesh, mesh)
     self._lessons = lessons.Lessons(run, batch, self.actors)
     self._init_key, self._learn_key = jax.random.split(jax.random.key(run.seed))

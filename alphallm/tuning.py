@@ -186,12 +186,8 @@ class Tuner:
   def __init__(self, run: Tuning, mesh: jax.sharding.Mesh):
     self.run, self.mesh = run, mesh
     self._split, whole = sharding.batch(mesh), sharding.replicated(mesh)
-    parts = sharding.num_parts(self._split)
-    if run.tuning.batch_size % parts:
-      raise values.UserError(
-        f"config.tuning.batch_size={run.tuning.batch_size} is no multiple of "
-        f"{parts}, the number of devices that it is split over"
-      )
+    size, accumulate = run.tuning.batch_size, run.tuning.accumulate
+    sharding.check_even("tuning.batch_size", size, self._split, accumulate)
     self._apply = sharding.collecting(
       run.model.apply, mesh, min_size=run.mesh.min_size
     )
@@ -203,7 +199,7 @@ class Tuner:
     )
     self.step = jax.jit(
       functools.partial(
-        supervised.train_step, self._apply, self._tx, run.tuning.average
+        supervised.train_step, self._apply, self._tx, run.tuning
       ),
       donate_argnums=(0,),
       out_shardings=(self._places, whole),

@@ -20,5 +20,5 @@ def get_config(size: str = "full"):
   )
   config.data.update(max_width=3, max_visits=20)
   config.task.update(max_steps=60, max_tokens=320)
-  config.tuning.update(batch_size=16, row_tokens=384)
+  config.tuning.update(batch_size=16, accumulate=1, row_tokens=384)
   return config.lock()

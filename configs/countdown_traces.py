@@ -47,6 +47,7 @@ def get_config(size: str = "full"):
   )
   config.tuning = dict(
     batch_size=32,  # rows
+    accumulate=4,  # parts of a batch, one after the other
     row_tokens=2_048,  # of a row, in which thoughts are packed
     learning_rate=1e-3,  # peak, of AdamW
     warmup_steps=200,
@@ -76,16 +77,16 @@ def get_config(size: str = "full"):
     config.task.max_tokens = 512
     config.model.update(num_layers=4, embed_dim=128, head_dim=32, mlp_dim=384)
     config.data.max_visits = 24
-    config.tuning.update(batch_size=8, row_tokens=512, learning_rate=2e-3)
-    config.tuning.update(decay_steps=7_000, average=0.999)
+    config.tuning.update(batch_size=8, accumulate=1, row_tokens=512)
+    config.tuning.update(learning_rate=2e-3, decay_steps=7_000, average=0.999)
     config.train.num_steps = 7_000
     return config
   config.task.source.num_numbers = 3
   config.task.update(max_steps=40, max_step_tokens=24, max_tokens=192)
   config.model.update(num_layers=3, embed_dim=64, head_dim=16, mlp_dim=192)
   config.data.update(max_width=3, max_visits=16)
-  config.tuning.update(batch_size=24, row_tokens=256, learning_rate=3e-3)
-  config.tuning.update(warmup_steps=50, decay_steps=800)
+  config.tuning.update(batch_size=24, accumulate=1, row_tokens=256)
+  config.tuning.update(learning_rate=3e-3, warmup_steps=50, decay_steps=800)
   config.train.update(num_steps=800, evaluate_every=200, log_every=10)
   config.train.update(checkpoint_every=100, num_eval_problems=64)
   if size == "ci":

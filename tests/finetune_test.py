@@ -105,6 +105,7 @@ def test_behaviours_of_a_policy(finished):
     ({"train": {"log_every": 5}}, "evaluate_every=6 is no multiple of log"),
     ({"mesh": {"gather": "layer"}}, "gather='layer' is of self-play"),
     ({"tuning": {"streams": 3}}, "batch_size=4 is no multiple of streams=3"),
+    ({"tuning": {"accumulate": 3}}, "batch_size=4 is no multiple of accum"),
     ({"tuning": {"batch_size": 0}}, "config.tuning.batch_size=0 must be at"),
     ({"search": {}}, "config.search is unknown"),
   ],

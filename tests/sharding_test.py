@@ -11,8 +11,10 @@ import pytest
 from alphallm import compilation, sharding
 
 PROGRAM = """
+import functools
 import jax, jax.numpy as jnp, numpy as np
 from alphallm import sharding, values
+from alphallm.learning import learner
 
 sizes = lambda **axes: tuple(
   sharding.make_mesh(sharding.MeshConfig(**axes)).shape.values())
@@ -108,6 +110,28 @@ assert shapes == {
   "wide": (48, 512), "square": (512, 256), "odd": (333, 333), "step": ()
 }, shapes
 assert sharding.replicated(mesh).is_fully_replicated
+
+# A part of a batch is split over all devices, as the batch is.
+rows = jax.device_put(
+  np.random.default_rng(0).normal(size=(32, 64)), sharding.batch(mesh))
+whole = jax.device_put(jnp.ones((64, 48)) / 64, sharding.replicated(mesh))
+def loss(params, x):
+  return jnp.mean(jnp.square(x @ params - 1)), {}
+gradient = jax.jit(
+  functools.partial(learner.gradients, loss), static_argnames="parts")
+_, wanted = gradient(whole, rows, parts=1)
+made = gradient.lower(whole, rows, parts=4).compile()
+text = made.as_text()
+assert "f32[1,48]" in text and "f32[8,48]" not in text
+assert " all-gather(" not in text
+np.testing.assert_allclose(made(whole, rows)[1], wanted, atol=1e-6)
+sharding.check_even("x", 32, sharding.batch(mesh), 4)
+try:
+  sharding.check_even("x", 32, sharding.batch(mesh), 8)
+except values.UserError as error:
+  assert "config.x=32 is no multiple of 8 x accumulate=8" in str(error)
+else:
+  raise AssertionError("uneven")
 print("done")
 """
 

@@ -17,7 +17,6 @@ from alphallm.learning import optimizer, replay, surrogates
 class LearnerConfig(optimizer.OptimizerConfig):
   """How the network learns from the replay buffer, whatever the loss."""
 
-  batch_size: int = 256  # examples
   learning_rate: float = 2e-3
   kl_weight: float = 0.0  # β, holds the policy to its reference
   kl_target: float = 0.0  # KL towards which β is adapted; 0: β stays
@@ -29,15 +28,6 @@ class LearnerConfig(optimizer.OptimizerConfig):
   augment: bool = False  # show each use under a random symmetry of the task
   worked: int = 0  # worked answers in the buffer from the start
   max_age: int = 0  # iterations that an example is used in; 0: while it is held
-  accumulate: int = 1  # parts of a batch, one after the other
-
-  def __post_init__(self):
-    super().__post_init__()
-    if self.batch_size % self.accumulate:
-      raise ValueError(
-        f"batch_size={self.batch_size} is no multiple of "
-        f"accumulate={self.accumulate}"
-      )
 
 
 @chex.dataclass(frozen=True)
@@ -81,13 +71,15 @@ def gradients(
     loss_fn: `(params, batch) -> (loss, metrics)`.
     params: of the network.
     batch: `[b, ...]`.
-    parts: cut from the batch and passed one after the other, which needs the
-      memory of one. A loss that is a mean over b equal terms is the same.
+    parts: of the batch, passed one after the other, which needs the memory of
+      one. A loss that is a mean over b equal terms is the same. Each takes
+      every so-manieth row, and is split over devices as the batch is.
   """
   of = jax.value_and_grad(loss_fn, has_aux=True)
   if parts == 1:
     return of(params, batch)
-  cut = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+  deal = lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1)
+  cut = jax.tree.map(deal, batch)
   first = jax.eval_shape(of, params, jax.tree.map(lambda x: x[0], cut))
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
   add = lambda sums, part: (jax.tree.map(jnp.add, sums, of(params, part)), None)

@@ -10,8 +10,10 @@ from alphallm.learning import lora
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-  """How a step is made of a gradient."""
+  """How a step is made of a batch."""
 
+  batch_size: int = 256  # examples, or rows of documents
+  accumulate: int = 1  # parts of a batch, one after the other
   learning_rate: float = 1e-3  # peak
   warmup_steps: int = 100
   decay_steps: int = 10_000  # cosine, to `final_rate` x learning_rate
@@ -26,6 +28,11 @@ class OptimizerConfig:
   moment_dtype: str = ""  # of the first moment; "": that of the parameters
 
   def __post_init__(self):
+    if self.batch_size % self.accumulate:
+      raise ValueError(
+        f"batch_size={self.batch_size} is no multiple of "
+        f"accumulate={self.accumulate}"
+      )
     for name, known in (
       ("optimizer", ("adamw", "adafactor")),
       ("moment_dtype", ("", "float32", "bfloat16")),

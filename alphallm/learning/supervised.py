@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import chex
-import jax
 import jax.numpy as jnp
 import optax
 
-from alphallm.learning import learner, losses
+from alphallm.learning import learner, optimizer
 
 
 def next_token_loss(
   apply_fn: Callable[..., Any],
   params: Any,
   batch: Any,
+  total: chex.Numeric | None = None,
 ) -> tuple[chex.Array, dict[str, chex.Array]]:
   """Return −mean log p(target), over the targets of weight 1, and figures.
 
@@ -23,6 +23,7 @@ def next_token_loss(
       `PolicyValueTransformer` does.
     params: of it.
     batch: `initialization.packed.Batch`, `[B, C]` each.
+    total: what sums are divided by; `None`: how many targets have weight 1.
   """
   one_span = lambda x: x[:, None]
   output = apply_fn(
@@ -33,12 +34,14 @@ def next_token_loss(
   )
   logits = output.logits[:, 0]
   every = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-  loss = losses.weighted_mean(every, batch.weights)
   right = jnp.argmax(logits, axis=-1) == batch.targets
+  count = jnp.sum(batch.weights)
+  total = jnp.maximum(count, 1.0) if total is None else total
+  loss = jnp.sum(every * batch.weights) / total
   return loss, {
     "loss": loss,
-    "accuracy": losses.weighted_mean(right.astype(jnp.float32), batch.weights),
-    "learnt_tokens": jnp.sum(batch.weights),
+    "accuracy": jnp.sum(right * batch.weights) / total,
+    "learnt_tokens": count,
     "filled": jnp.mean((batch.documents > 0).astype(jnp.float32)),
   }
 
@@ -46,12 +49,24 @@ def next_token_loss(
 def train_step(
   apply_fn: Callable[..., Any],
   tx: optax.GradientTransformation,
-  average: float,
+  config: optimizer.OptimizerConfig,
   state: learner.TrainState,
   batch: Any,
 ) -> tuple[learner.TrainState, dict[str, chex.Array]]:
-  """Take one step of the optimizer; `average` as in `learner.LearnerConfig`."""
-  loss_fn = lambda params: next_token_loss(apply_fn, params, batch)
-  (_, metrics), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-  state = learner.apply_gradients(tx, average, state, grads)
-  return state, metrics | {"grad_norm": optax.tree.norm(grads)}
+  """Take one step of the optimizer.
+
+  The gradient is that of the whole batch, in however many parts it is passed.
+  """
+  count = jnp.sum(batch.weights)
+  of_part = jnp.maximum(count, 1.0) / config.accumulate
+  loss_fn = lambda params, part: next_token_loss(
+    apply_fn, params, part, total=of_part
+  )
+  (_, metrics), grads = learner.gradients(
+    loss_fn, state.params, batch, config.accumulate
+  )
+  state = learner.apply_gradients(tx, config.average, state, grads)
+  return state, metrics | {
+    "learnt_tokens": count,
+    "grad_norm": optax.tree.norm(grads),
+  }

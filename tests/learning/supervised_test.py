@@ -1,5 +1,7 @@
 """Tests of supervised learning: packed rows are what their documents are."""
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -7,7 +9,7 @@ import pytest
 import random_transformer
 
 from alphallm.initialization import documents, packed
-from alphallm.learning import learner, supervised
+from alphallm.learning import learner, optimizer, supervised
 from alphallm.models import transformer
 
 CONFIG = transformer.TransformerConfig(
@@ -101,11 +103,34 @@ def test_no_token_sees_another_document(policy):
   assert not np.allclose(a[~first], b[~first])
 
 
+def test_parts_of_a_batch_take_the_step_of_the_whole(policy):
+  """Their rows hold different numbers of tokens that are learnt."""
+  apply_fn, params = policy
+  tx, batch = optax.sgd(0.1), batch_of()
+  batch = batch.replace(weights=batch.weights * (batch.documents > [[0], [1]]))
+  counts = batch.weights.sum(axis=1)
+  assert counts[0] != counts[1] and counts.all()
+  (whole, figures), (cut, others) = (
+    jax.jit(functools.partial(supervised.train_step, apply_fn, tx, config))(
+      learner.init(tx, params), batch
+    )
+    for config in (
+      optimizer.OptimizerConfig(batch_size=2, accumulate=parts)
+      for parts in (1, 2)
+    )
+  )
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+  for name, value in figures.items():
+    np.testing.assert_allclose(others[name], value, rtol=1e-4, err_msg=name)
+
+
 def test_steps_learn_and_average(policy):
   apply_fn, params = policy
   tx = optax.sgd(0.1)
   state = learner.init(tx, params)
-  step = jax.jit(lambda s, b: supervised.train_step(apply_fn, tx, 0.99, s, b))
+  config = optimizer.OptimizerConfig(batch_size=2, average=0.99)
+  step = jax.jit(lambda s, b: supervised.train_step(apply_fn, tx, config, s, b))
   batch, losses = batch_of(), []
   for _ in range(20):
     before = state
