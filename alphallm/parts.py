@@ -114,15 +114,15 @@ def _is_part(x: Any) -> bool:
 
 
 @jax.custom_batching.custom_vmap
-def _never(array: chex.Array) -> chex.Array:
+def never(array: chex.Array) -> chex.Array:
   """Return what never holds, of which no compiler knows."""
   return jnp.max(array) < jnp.min(array)
 
 
-@_never.def_vmap
+@never.def_vmap
 def _(axis_size, in_batched, array):
   del axis_size, in_batched
-  return _never(array), False  # one for all: parameters are not batched
+  return never(array), False  # one for all: parameters are not batched
 
 
 def after(params: Any, array: chex.Array) -> Any:
@@ -132,8 +132,8 @@ def after(params: Any, array: chex.Array) -> Any:
   layers ahead of the first. `jax.lax.optimization_barrier` keeps them from the
   one but not from the other.
   """
-  never = _never(array)
-  tie = lambda x: x.replace(never=never) if _is_part(x) else x
+  tied = never(array)
+  tie = lambda x: x.replace(never=tied) if _is_part(x) else x
   return jax.tree.map(tie, params, is_leaf=_is_part)
 
 

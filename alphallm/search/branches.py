@@ -6,6 +6,7 @@ copied when beams fork. Candidates that are drawn independently never fork, and
 each has a segment of its own.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -80,11 +81,37 @@ def put(branches: Branches, kv: tuple[Any, ...], time: chex.Array) -> Branches:
     beside = lambda axis, x: jnp.moveaxis(jnp.squeeze(x, axis), 1, axis)
     start = time * k
     path = path.at[:, :, time].set(jnp.arange(k)[None])
-  write = lambda axis, x, new: jax.lax.dynamic_update_slice_in_dim(
-    x, beside(axis, new), start, axis=x.ndim + axis
-  )
+  write = lambda axis, x, new: _write(axis)(x, beside(axis, new), start)
   axes = attention.token_axes(kv)
   return Branches(kv=jax.tree.map(write, axes, branches.kv, kv), path=path)
+
+
+@functools.cache
+def _write(axis: int):
+  """Return a function that writes in place, along an axis from the end.
+
+  Under a `vmap` JAX would scatter, and a compiler keep what was there until it
+  knows that the place is one: it would copy all keys and values at each token.
+  """
+
+  @jax.custom_batching.custom_vmap
+  def write(x, new, start):
+    return jax.lax.dynamic_update_slice_in_dim(
+      x, new, start, axis=x.ndim + axis
+    )
+
+  @write.def_vmap
+  def _(axis_size, in_batched, x, new, start):
+    *are_batched, is_start = in_batched
+    if is_start:
+      raise NotImplementedError("candidates under one vmap share their time")
+    spread = lambda x, is_batched: (
+      x if is_batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+    )
+    x, new = map(spread, (x, new), are_batched)
+    return write(x, new, start), True
+
+  return write
 
 
 def follow(branches: Branches, parent: chex.Array) -> Branches:

@@ -244,9 +244,12 @@ def sample(
       jnp.broadcast_to((positions + last)[:, None, None], (batch, k, 1)),
       segments=[*segments, branches_lib.segment(beams.branches, last)],
     )
+    # To no compiler is it known that all keys are read before these are
+    # written, but by what the place depends on; else it copies all of them.
+    place = jnp.where(parts.never(output.logits[0, 0, 0, :2]), 0, last)
     running = jnp.sum(~beams.ended, axis=-1)
     beams = beams.replace(
-      branches=branches_lib.put(beams.branches, output.kv, last),
+      branches=branches_lib.put(beams.branches, output.kv, place),
       model_tokens=beams.model_tokens + running,
     )
     return extend(beams, output.logits[:, :, 0])

@@ -47,6 +47,9 @@ class Reader:
     state = jax.vmap(self.task.init)(problems)
     begin = functools.partial(context_lib.initial, self.task)
     context = jax.vmap(begin)(problems)
+    if not self._resets:  # what follows lies with the paths
+      room = self.task.max_prompt_tokens
+      context = context.replace(tokens=context.tokens[:, :room])
     active = ~state.terminated
     tokens = jnp.where(active[:, None], context.tokens, tokenizer.PAD_ID)
     places = jnp.arange(context.tokens.shape[1])[None]
@@ -106,7 +109,9 @@ class Reader:
       kv = jax.tree.map(spread, ground.prompt.kv)
     else:
       added = t + task.max_observation_tokens * self.sees
-      kv = attention.empty(ground.prompt.kv, d * added, between=(width,))
+      # A path of D steps is over: nothing attends to its last.
+      room = (d - 1) * added
+      kv = attention.empty(ground.prompt.kv, room, between=(width,))
     return paths_lib.Frontier(
       path=path,
       logits=spread(ground.logits),
@@ -192,7 +197,9 @@ class Reader:
     room = attention.num_tokens(frontier.kv)
     held = jnp.arange(room)[None] < (frontier.place - begin)[:, None]
     own = attention.Segment(kv=frontier.kv, mask=held[:, None, None])
-    return [own] if self._resets else [ground.prompt, own]
+    if self._resets:
+      return [own]
+    return [ground.prompt, own] if room else [ground.prompt]
 
   def _pass(self, ground, frontier, spans, question=None, asks=None):
     """Pass spans `[B, W, K, S]` that follow the paths of a frontier.
