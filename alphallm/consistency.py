@@ -9,6 +9,7 @@ import numpy as np
 
 from alphallm import tasks, values
 from alphallm.learning import kinds
+from alphallm.models import transformer
 
 
 def check(run: Any) -> None:
@@ -66,6 +67,7 @@ def check(run: Any) -> None:
       f"config.learner.worked={run.learner.worked}: {task.name} has no worked "
       "answers"
     )
+  check_scan(run.model, run.learner.scan_layers, "config.learner")
   if run.learner.augment:
     check_symmetries(task, "config.learner.augment=True")
   if search.rules_propose:
@@ -87,6 +89,14 @@ def check(run: Any) -> None:
       f"config.learner.capacity={run.learner.capacity} is less than one "
       f"iteration may bring, {most}"
     )
+
+
+def check_scan(model: Any, scan_layers: bool, room: str) -> None:
+  """Raise if layers are to be passed in a loop that cannot be."""
+  try:
+    transformer.learning(model, scan_layers)
+  except ValueError as error:
+    raise values.UserError(f"{room}.{error}") from error
 
 
 def check_symmetries(task: tasks.Task, wish: str) -> None:

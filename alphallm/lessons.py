@@ -19,6 +19,7 @@ from alphallm.learning import (
   optimizer,
   replay,
 )
+from alphallm.models import transformer
 
 
 class Lessons:
@@ -46,8 +47,9 @@ class Lessons:
       UserError: if a model that pays is missing, or cannot do it.
     """
     self._run, self._batch, self._actors = run, batch, actors
+    model = transformer.learning(run.model, run.learner.scan_layers)
     self._apply = sharding.collecting(
-      run.model.apply, batch.mesh, min_size=run.mesh.min_size
+      model.apply, batch.mesh, min_size=run.mesh.min_size
     )
     self.tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)

@@ -11,6 +11,7 @@ to move the parameter; else it may move activations, which are larger.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -94,6 +95,25 @@ _collect.defvjp(
   lambda value, split, used: (_collect(value, split, used), None),
   lambda split, used, _, grad: (jax.lax.with_sharding_constraint(grad, split),),
 )
+
+
+def side_by_side(layers: Sequence[Any]) -> Any:
+  """Return the parameters of layers that are alike as one tree, `[L, ...]`.
+
+  A loop over it gives back those of each, to be collected in its own turn.
+  """
+
+  def one(*params):
+    first = params[0]
+    if not isinstance(first, Spread):
+      return jnp.stack(params)
+    value = jnp.stack([param.value for param in params])
+    split = jax.sharding.NamedSharding(
+      first.split.mesh, _Spec(None, *first.split.spec)
+    )
+    return first.replace(value=jax.lax.with_sharding_constraint(value, split))
+
+  return jax.tree.map(one, *layers, is_leaf=lambda x: isinstance(x, Spread))
 
 
 def of(params: Any, specs: Any) -> Any:

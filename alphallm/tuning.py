@@ -168,12 +168,15 @@ def make(config: Any, workdir: pathlib.Path | None = None) -> Tuning:
       "config.mesh.gather='layer' is of self-play; what learns alone keeps its "
       "parameters split anyhow, so give 'entry'"
     )
+  model = transformer.PolicyValueTransformer(shape)
+  options = values.make(TuningConfig, "tuning", settings["tuning"])
+  consistency.check_scan(model, options.scan_layers, "config.tuning")
   return Tuning(
     seed=settings["seed"],
     task=task,
-    model=transformer.PolicyValueTransformer(shape),
+    model=model,
     data=data,
-    tuning=values.make(TuningConfig, "tuning", settings["tuning"]),
+    tuning=options,
     train=values.make(ScheduleConfig, "train", settings["train"]),
     mesh=mesh,
     pretrained=source,
@@ -188,8 +191,9 @@ class Tuner:
     self._split, whole = sharding.batch(mesh), sharding.replicated(mesh)
     size, accumulate = run.tuning.batch_size, run.tuning.accumulate
     sharding.check_even("tuning.batch_size", size, self._split, accumulate)
+    model = transformer.learning(run.model, run.tuning.scan_layers)
     self._apply = sharding.collecting(
-      run.model.apply, mesh, min_size=run.mesh.min_size
+      model.apply, mesh, min_size=run.mesh.min_size
     )
     self._tx = optimizer.make_tx(run.tuning)
     self._init_key = sharding.put(jax.random.key(run.seed), whole)

@@ -56,6 +56,7 @@ def get_config(size: str = "full"):
     learning_rate=1e-5,  # peak
     optimizer="adamw",  # or "adafactor"
     moment_dtype="float32",  # of the optimizer's first moment
+    scan_layers=False,  # learning passes layers in one loop: deep networks
     warmup_steps=50,
     decay_steps=5_000,  # of the cosine
     weight_decay=0.0,

@@ -96,14 +96,16 @@ def plays_on_eight_devices(name):
   assert bits and all(is_bit.search(line) for line in bits), bits
 
 
-def gradients_on_eight_devices(remat):
+def gradients_on_eight_devices(remat, scan):
   """Differentiate with split parameters collected by layers, and compare."""
   assert jax.device_count() == 8
   mesh = sharding.make_mesh(sharding.MeshConfig(fsdp=4, tensor=2))
   shape = dataclasses.replace(SHAPE, remat=remat)
   apply_fn, params = random_transformer.make(shape, scale=0.3)
   places = sharding.state(params, mesh, min_size=64)
-  collecting = sharding.collecting(apply_fn, mesh, min_size=64)
+  model = transformer.PolicyValueTransformer(shape)
+  learning = transformer.learning(model, bool(scan)).apply
+  collecting = sharding.collecting(learning, mesh, min_size=64)
   tokens = np.arange(16 * 12).reshape(16, 1, 12) % SHAPE.vocab_size
   positions = np.broadcast_to(np.arange(12), tokens.shape)
 
@@ -126,7 +128,11 @@ def gradients_on_eight_devices(remat):
   text = made.lower(split, tokens).compile().as_text()
   of_floats = re.compile(r" f32.* all-gather\(")
   gathers = [line for line in text.splitlines() if of_floats.search(line)]
-  assert gathers and all("gather_params" in x for x in gathers), gathers
+  # In a loop they are of the slice of one layer.
+  where = re.compile("while/body" if scan else "gather_params")
+  assert sum(bool(where.search(x)) for x in gathers) >= 7, gathers
+  where = re.compile("while/body|gather_params")
+  assert all(where.search(x) for x in gathers), gathers
 
 
 @pytest.mark.skipif(
@@ -154,21 +160,23 @@ def test_plays_the_same_as_with_whole_parameters(name):
 @pytest.mark.skipif(
   jax.default_backend() != "cpu", reason="makes devices of the host's cores"
 )
-@pytest.mark.parametrize("remat", ["", "full"])
-def test_learns_the_same_as_with_whole_parameters(remat):
-  call_on_eight_devices("gradients_on_eight_devices", remat)
+@pytest.mark.parametrize(
+  "remat, scan", [("", ""), ("full", ""), ("full", "scan")]
+)
+def test_learns_the_same_as_with_whole_parameters(remat, scan):
+  call_on_eight_devices("gradients_on_eight_devices", remat, scan)
 
 
-def call_on_eight_devices(function, argument):
+def call_on_eight_devices(function, *arguments):
   """Call a function of this module in a process of its own."""
   here = pathlib.Path(__file__).parent
   text = (
-    "import sys; sys.path[:0] = sys.argv[3:]; import conftest, parts_test;"
-    " getattr(parts_test, sys.argv[1])(sys.argv[2])"
+    "import sys; sys.path[:0] = sys.argv[1:3]; import conftest, parts_test;"
+    " getattr(parts_test, sys.argv[3])(*sys.argv[4:])"
   )
   paths = map(str, (here, here.parent))
   result = subprocess.run(
-    [sys.executable, "-c", text, function, argument, *paths],
+    [sys.executable, "-c", text, *paths, function, *arguments],
     env=os.environ
     | {
       "XLA_FLAGS": f"{unoptimized.FLAGS} "

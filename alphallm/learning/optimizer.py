@@ -14,6 +14,7 @@ class OptimizerConfig:
 
   batch_size: int = 256  # examples, or rows of documents
   accumulate: int = 1  # parts of a batch, one after the other
+  scan_layers: bool = False  # layers are passed in one loop
   learning_rate: float = 1e-3  # peak
   warmup_steps: int = 100
   decay_steps: int = 10_000  # cosine, to `final_rate` x learning_rate

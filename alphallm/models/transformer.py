@@ -181,14 +181,43 @@ def _collected(module: type[nn.Module], after: chex.Array) -> type[nn.Module]:
   )
 
 
+def _loop(config, params, x, rotation, segments, documents):
+  """Pass layers that are alike in a loop; return as they do one by one."""
+  count = range(config.num_layers)
+  layers = parts.side_by_side([params[f"layer_{i}"] for i in count])
+  held = [
+    jax.tree.map(lambda *kv: jnp.stack(kv), *segment.kv) for segment in segments
+  ]
+
+  def pass_one(x, one):
+    params, held = one
+    pairs = [(kv, s.mask) for kv, s in zip(held, segments, strict=True)]
+    return Block(config).apply(
+      {"params": params}, x, rotation, pairs, documents
+    )
+
+  if config.remat:
+    pass_one = jax.checkpoint(
+      pass_one, policy=_REMAT[config.remat], prevent_cse=False
+    )
+  x, kv = jax.lax.scan(pass_one, x, (layers, held))
+  return x, [jax.tree.map(lambda x, i=i: x[i], kv) for i in count]
+
+
 class PolicyValueTransformer(nn.Module):
   """A causal language model with a value for every prefix.
 
   Tokens come as K spans of length S for each of B problems; a span attends to
   itself, causally, and to the segments of the cache.
+
+  Attributes:
+    config: its shape.
+    in_loop: whether layers are passed in one loop, over parameters that are put
+      side by side for it, see `learning`.
   """
 
   config: TransformerConfig
+  in_loop: bool = False
 
   @nn.compact
   def __call__(
@@ -239,8 +268,8 @@ class PolicyValueTransformer(nn.Module):
       near = window.narrow(segments, positions.shape[-1], c.window)
     # Within `jit` Flax draws other random numbers.
     block = Block if self.is_initializing() else _TRACED_ONCE[c.remat]
-    cache = []
-    for layer in range(c.num_layers):
+    cache, in_loop = [], self.in_loop and not self.is_initializing()
+    for layer in range(0 if in_loop else c.num_layers):
       local = layer in c.local_layers
       x, kv = when(block, x)(c, local, name=f"layer_{layer}")(
         x,
@@ -249,6 +278,9 @@ class PolicyValueTransformer(nn.Module):
         documents,
       )
       cache.append(kv)
+    if in_loop:
+      layers = self.variables["params"]
+      x, cache = _loop(c, layers, x, rotation, segments, documents)
     if read is not None:
       x = jnp.take_along_axis(x, read[..., None], axis=2)
     x = RMSNorm(c, name="final_norm")(x)
@@ -277,6 +309,30 @@ class PolicyValueTransformer(nn.Module):
       value_logits=value[..., 0].astype(jnp.float32),
       kv=tuple(cache),
     )
+
+
+def learning(
+  model: PolicyValueTransformer, scan_layers: bool
+) -> PolicyValueTransformer:
+  """Return a model as it is passed where it learns.
+
+  In a loop over layers one is compiled for all, and each has its gradient
+  before that of the next is begun: a deep network split over devices holds one
+  layer whole. For it the parameters are copied, in the parts that devices hold.
+  Where tokens are decoded one by one a copy would be most of the work.
+
+  Args:
+    model: of the run.
+    scan_layers: whether layers are passed in a loop.
+
+  Raises:
+    ValueError: if they are to be, and are not alike.
+  """
+  if scan_layers and model.config.local_layers:
+    raise ValueError(
+      "scan_layers=True needs layers that are alike; some see a window only"
+    )
+  return model.clone(in_loop=scan_layers)
 
 
 def init_params(config: TransformerConfig, rng_key: chex.PRNGKey):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import random_transformer
+import trees
 import unoptimized
 
 from alphallm.models import attention, rope, transformer
@@ -209,6 +210,45 @@ def test_segments_equal_one_pass(name):
         found.kv,
         plain.kv,
       )
+
+
+@pytest.mark.parametrize("remat", ["", "full"])
+def test_layers_in_a_loop_are_the_same_layers(remat):
+  config = dataclasses.replace(SMALL, num_layers=4, remat=remat)
+  model = transformer.PolicyValueTransformer(config)
+  _, params = random_transformer.make(config, scale=0.3)
+  rng = np.random.default_rng(0)
+  prompt = rng.integers(1, 11, (2, 1, 6))
+  spans = rng.integers(1, 11, (2, 3, 4))
+
+  def loss(model, params):
+    """Return a loss of spans that attend to a prompt, and all that is said."""
+    first = model.apply(params, prompt, places(prompt))
+    seen = attention.Segment(
+      kv=jax.tree.map(lambda x: x[:, 0], first.kv),
+      mask=jnp.ones((2, 1, 1, 6), bool),
+    )
+    output = model.apply(params, spans, places(spans) + 6, segments=[seen])
+    return jnp.mean(jnp.square(output.logits)), output
+
+  one_by_one, in_loop = (
+    unoptimized.jit(
+      jax.value_and_grad(
+        functools.partial(loss, transformer.learning(model, scan_layers)),
+        has_aux=True,
+      )
+    )
+    for scan_layers in (False, True)
+  )
+  trees.assert_near(in_loop(params), one_by_one(params))
+  rolled, unrolled = (
+    f.lower(params).compile().as_text().count(" dot(")
+    for f in (in_loop, one_by_one)
+  )
+  assert rolled < 0.5 * unrolled
+  config = dataclasses.replace(SMALL, local_layers=(0,), window=2)
+  with pytest.raises(ValueError, match="scan_layers=True needs layers that"):
+    transformer.learning(transformer.PolicyValueTransformer(config), True)
 
 
 @pytest.mark.parametrize("remat", ["", "full"])
