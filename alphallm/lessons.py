@@ -49,7 +49,7 @@ class Lessons:
     self._run, self._batch, self._actors = run, batch, actors
     model = transformer.learning(run.model, run.learner.scan_layers)
     self._apply = sharding.collecting(
-      model.apply, batch.mesh, min_size=run.mesh.min_size
+      model, batch.mesh, min_size=run.mesh.min_size
     )
     self.tx = optimizer.make_tx(run.learner)
     self._payer = judges.Payer(run)

@@ -73,16 +73,18 @@ class Spread(struct.PyTreeNode, _Box):
     value: the parameter.
     split: how it lies, and its gradient.
     used: how it lies where it is used.
+    dtype: in which it moves, and its gradient.
   """
 
   value: chex.Array
   split: jax.sharding.Sharding = struct.field(pytree_node=False)
   used: jax.sharding.Sharding = struct.field(pytree_node=False)
+  dtype: str = struct.field(pytree_node=False)
 
   def unbox(self) -> chex.Array:
     """Collect the parameter."""
     with jax.named_scope("gather_params"):
-      return _collect(self.value, self.split, self.used)
+      return _collect(self.value.astype(self.dtype), self.split, self.used)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -107,7 +109,7 @@ def side_by_side(layers: Sequence[Any]) -> Any:
     first = params[0]
     if not isinstance(first, Spread):
       return jnp.stack(params)
-    value = jnp.stack([param.value for param in params])
+    value = jnp.stack([param.value.astype(first.dtype) for param in params])
     split = jax.sharding.NamedSharding(
       first.split.mesh, _Spec(None, *first.split.spec)
     )

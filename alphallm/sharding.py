@@ -297,7 +297,7 @@ def shard_self_play(
 
 
 def collecting(
-  apply_fn: Callable[..., Any],
+  model: Any,
   mesh: jax.sharding.Mesh,
   *,
   min_size: int = MeshConfig.min_size,
@@ -306,20 +306,24 @@ def collecting(
 
   It is for programs that the compiler parts among devices. There both batches
   and parameters are split over `"fsdp"`, and in a product of the two one must
-  move: it is the parameters, layer by layer, and then their gradients.
+  move: it is the parameters, layer by layer, and then their gradients, both in
+  the type of the computation.
 
   Args:
-    apply_fn: `apply_fn(params, ...)`.
+    model: a `PolicyValueTransformer`.
     mesh: from `make_mesh`.
     min_size: see `state`.
   """
+  apply_fn = model.apply
   if all(mesh.shape[name] == 1 for name in AXES.embed):
     return apply_fn
 
   def box(param, split):
     whole_by = [None if names in AXES.embed else names for names in split.spec]
     used = Sharding(mesh, _Spec(*whole_by))
-    return parts_lib.Spread(value=param, split=split, used=used)
+    # What is whole on all devices, such as norms, does not move.
+    dtype = model.config.dtype if any(split.spec) else str(param.dtype)
+    return parts_lib.Spread(value=param, split=split, used=used, dtype=dtype)
 
   def apply(params, *args, **options):
     splits = state(params, mesh, min_size=min_size)

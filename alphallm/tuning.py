@@ -192,9 +192,7 @@ class Tuner:
     size, accumulate = run.tuning.batch_size, run.tuning.accumulate
     sharding.check_even("tuning.batch_size", size, self._split, accumulate)
     model = transformer.learning(run.model, run.tuning.scan_layers)
-    self._apply = sharding.collecting(
-      model.apply, mesh, min_size=run.mesh.min_size
-    )
+    self._apply = sharding.collecting(model, mesh, min_size=run.mesh.min_size)
     self._tx = optimizer.make_tx(run.tuning)
     self._init_key = sharding.put(jax.random.key(run.seed), whole)
     self._shapes = jax.eval_shape(self._init, self._init_key)

@@ -104,7 +104,7 @@ def gradients_on_eight_devices(remat, scan):
   apply_fn, params = random_transformer.make(shape, scale=0.3)
   places = sharding.state(params, mesh, min_size=64)
   model = transformer.PolicyValueTransformer(shape)
-  learning = transformer.learning(model, bool(scan)).apply
+  learning = transformer.learning(model, bool(scan))
   collecting = sharding.collecting(learning, mesh, min_size=64)
   tokens = np.arange(16 * 12).reshape(16, 1, 12) % SHAPE.vocab_size
   positions = np.broadcast_to(np.arange(12), tokens.shape)

@@ -145,8 +145,10 @@ def learning(mesh, make_examples):
   )
 
 
-def collecting(mesh):
-  return sharding.collecting(apply_fn, mesh, min_size=512)
+def collecting(mesh, scan_layers=False):
+  model = transformer.PolicyValueTransformer(SHAPE)
+  model = transformer.learning(model, scan_layers)
+  return sharding.collecting(model, mesh, min_size=512)
 
 
 def learn(mesh):
@@ -181,10 +183,12 @@ def learn_ppo(mesh):
 
   def train_round(state, buffer, key, num_steps, played):
     buffer = replay.add(buffer, *make_examples(*played))
-    recall = functools.partial(what.recall, collecting(mesh), state.params)
+    recall = functools.partial(
+      what.recall, collecting(mesh, scan_layers=True), state.params
+    )
     buffer = replay.complete(buffer, buffer.added, 16, recall)
     return learner.train_round(
-      collecting(mesh),
+      collecting(mesh, scan_layers=True),
       TX,
       TRAINING,
       what,
