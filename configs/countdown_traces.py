@@ -1,6 +1,6 @@
 """Thoughts of searchers about countdown, to be imitated: a first policy.
 
---config configs/countdown_traces.py        4 numbers, targets 10 to 100
+--config configs/countdown_traces.py        4 numbers, targets 10 to 100: a GPU
 --config configs/countdown_traces.py:small  the same in short thoughts, an hour
 --config configs/countdown_traces.py:tiny   3 numbers, minutes on one core
 --config configs/countdown_traces.py:ci     3 numbers, seconds
