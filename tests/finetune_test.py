@@ -169,6 +169,22 @@ def test_documents_are_packed_in_streams_of_their_own():
   jax.tree.map(np.testing.assert_array_equal, batch, found[2][0])
 
 
+def test_layers_in_a_loop_and_batches_in_parts_take_the_same_step():
+  config = countdown_traces.get_config("ci").unlock()
+  config.model.num_layers = 2
+  made = []
+  for options in {}, {"scan_layers": True, "accumulate": 2}:
+    config.tuning.update(options)
+    tuner = tuning.Tuner(tuning.make(config), sharding.make_mesh())
+    batch, _ = next(tuner.batches("train"))
+    made.append(tuner.step(tuner.init(), batch))
+  (state, figures), (other, others) = made
+  np.testing.assert_allclose(others["grad_norm"], figures["grad_norm"], 1e-4)
+  assert others.keys() == figures.keys()
+  for a, b in zip(*map(jax.tree.leaves, (state, other)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_parameters_may_be_split_over_devices():
   config = countdown_traces.get_config("ci")
