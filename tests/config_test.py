@@ -272,6 +272,8 @@ def load(tmp_path_factory):
     loaded = module.get_config(*[variant] if variant else [])
     if "pretrained" in loaded.model:
       loaded.model.pretrained = str(model)
+      if loaded.task.kind == "Thoughts":  # whose marks that one does not know
+        loaded.unlock().model = {"num_layers": 1}
     if "data_dir" in loaded.task:
       loaded.task.data_dir = str(folder)
     return loaded
