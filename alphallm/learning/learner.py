@@ -72,8 +72,8 @@ def gradients(
     params: of the network.
     batch: `[b, ...]`.
     parts: of the batch, passed one after the other, which needs the memory of
-      one. A loss that is a mean over b equal terms is the same. Each takes
-      every so-manieth row, and is split over devices as the batch is.
+      one. A loss that is a mean over b equal terms is the same. Rows are dealt
+      to parts in turn, so that each is split over devices as the batch is.
   """
   of = jax.value_and_grad(loss_fn, has_aux=True)
   if parts == 1:
