@@ -27,7 +27,7 @@ def get_config(size: str = "small"):
     dtype="float32",  # of the computation
     param_dtype="float32",  # of the parameters
   )
-  config.search.update(num_simulations=1, num_candidates=2, max_depth=1)
+  config.search.update(num_simulations=1, num_candidates=1, max_depth=1)
   config.search.update(rules_propose=False, shrink=0)
   config.selfplay.update(
     player="policy",  # which samples; nobody is asked anything
