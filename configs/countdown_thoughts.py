@@ -3,8 +3,7 @@
 --config configs/countdown_thoughts.py --config.model.pretrained=W/model
 --config configs/countdown_thoughts.py:ci   3 numbers, seconds
 
-W is the workdir of a run of `configs/countdown_traces.py`, of the size `small`
-or `ci`. A whole thought is a step here; an iteration is a round, as in the
+W is the workdir of a run of `configs/countdown_traces.py`, or of its `:ci`. A whole thought is a step here; an iteration is a round, as in the
 expert iteration of Stream of Search (Gandhi et al., 2024, section 5).
 """
 

@@ -1,7 +1,8 @@
 """Thoughts of searchers about countdown, to be imitated: a first policy.
 
---config configs/countdown_traces.py        4 numbers, targets 10 to 100: a GPU
---config configs/countdown_traces.py:small  the same in short thoughts, an hour
+--config configs/countdown_traces.py        4 numbers, targets 10 to 100, short
+                                            thoughts: over an hour on one core
+--config configs/countdown_traces.py:full   longer ones, for a GPU
 --config configs/countdown_traces.py:tiny   3 numbers, minutes on one core
 --config configs/countdown_traces.py:ci     3 numbers, seconds
 """
@@ -9,11 +10,11 @@
 from ml_collections import config_dict
 
 
-def get_config(size: str = "full"):
-  """Return the config; `size` is `full`, `small`, `tiny` or `ci`."""
+def get_config(size: str = "small"):
+  """Return the config; `size` is `small`, `full`, `tiny` or `ci`."""
   if size not in ("full", "small", "tiny", "ci"):
     raise ValueError(
-      f"countdown_traces.py:{size}: give full, small, tiny or ci"
+      f"countdown_traces.py:{size}: give small, full, tiny or ci"
     )
   config = config_dict.ConfigDict()
   config.seed = 0

@@ -2,7 +2,7 @@
 
 --config configs/journey.py                countdown with 4 numbers
 --config configs/journey.py:small          the same, short thoughts, from
-  --config.model.pretrained=W/model        `configs/countdown_traces.py:small`
+  --config.model.pretrained=W/model        `configs/countdown_traces.py`
 --config configs/journey.py:tiny           3 numbers
 --config configs/journey.py:blocks_world   3 and 4 blocks, an hour on one core
 --config configs/journey.py:ci             3 numbers, seconds
