@@ -4,8 +4,8 @@
 --config configs/countdown_thoughts.py:ci   3 numbers, seconds
 
 W is the workdir of a run of `configs/countdown_traces.py`, or of its `:ci`. A
-whole thought is a step here; an iteration is a round, as in the expert iteration
-of Stream of Search (Gandhi et al., 2024, section 5).
+whole thought is a step here; an iteration is a round, as in the expert
+iteration of Stream of Search (Gandhi et al., 2024, section 5).
 """
 
 from configs import countdown, countdown_traces
