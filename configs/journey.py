@@ -1,8 +1,6 @@
 """Trees, written as thoughts and imitated, round after round.
 
 --config configs/journey.py                countdown with 4 numbers
---config configs/journey.py:small          the same, short thoughts, from
-  --config.model.pretrained=W/model        `configs/countdown_traces.py`
 --config configs/journey.py:tiny           3 numbers
 --config configs/journey.py:blocks_world   3 and 4 blocks, an hour on one core
 --config configs/journey.py:ci             3 numbers, seconds
@@ -12,7 +10,7 @@ from configs import blocks_world_traces, countdown_traces
 
 
 def get_config(size: str = "full"):
-  """Return the config of a size, of those above; `full` without one."""
+  """Return the config; `size` is `full`, `tiny`, `blocks_world` or `ci`."""
   blocks = size == "blocks_world"
   traces = blocks_world_traces if blocks else countdown_traces
   config = traces.get_config("full" if blocks else size)
@@ -37,17 +35,6 @@ def get_config(size: str = "full"):
   if size != "full":
     config.journey.budgets = (4, 16)
     config.search.num_simulations = 32
-  if size == "small":
-    config.model = dict(
-      pretrained="runs/countdown_traces/model",
-      dtype="float32",  # of the computation
-      param_dtype="float32",  # of the parameters
-    )
-    config.journey.num_problems = 1_000
-    config.tuning.update(learning_rate=3e-4, warmup_steps=20, decay_steps=400)
-    config.tuning.update(batch_size=16, average=0.99)
-    config.train.update(num_steps=400, checkpoint_every=100)
-    config.train.update(evaluate_every=400)
   if blocks:
     config.task.source.max_blocks = 4
     config.task.update(max_steps=40, max_tokens=224)
